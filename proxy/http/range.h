@@ -1,0 +1,30 @@
+/*
+ * Byte ranges (RFC 9110 section 14). Pure functions.
+ */
+#ifndef HTTP_RANGE_H
+#define HTTP_RANGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+#define RANGE_MAX 8 /* more ranges than this in one request: the whole representation */
+
+struct byte_range {
+    uint64_t first; /* inclusive */
+    uint64_t last;  /* inclusive */
+};
+
+enum range_verdict {
+    RANGE_IGNORE,        /* malformed, another unit, or too many: send 200 */
+    RANGE_SATISFIABLE,   /* out[0..*n) */
+    RANGE_UNSATISFIABLE, /* 416 */
+};
+
+/* Parses a Range value against a representation of `length` bytes. Overlapping and adjacent
+ * ranges are coalesced; a set whose sum exceeds the representation is ignored. */
+enum range_verdict range_parse(struct str value, uint64_t length,
+                               struct byte_range out[RANGE_MAX], size_t *n);
+
+#endif
