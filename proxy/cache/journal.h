@@ -1,0 +1,87 @@
+/*
+ * The index of invalidations (design section 6), local backend: records are applied in one
+ * order under a writer lock; readers decide validity without one on the memoised path. The
+ * Redis backend feeds the same index from the stream. Any thread.
+ *
+ * Rule: an entry is valid iff its epoch is the current one, its stamp is not older than the
+ * horizon (the oldest retained record), and no newer record matches its name, tags, type or
+ * route.
+ */
+#ifndef CACHE_JOURNAL_H
+#define CACHE_JOURNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "cache/entry.h"
+#include "cache/stamp.h"
+
+struct journal;
+
+enum record_kind {
+    RECORD_NAME, /* one exact name (covers its variants NAME#…) */
+    RECORD_GLOB, /* glob over names, Redis's syntax */
+    RECORD_TYPE,
+    RECORD_TAG,
+    RECORD_ROUTE,
+    RECORD_ALL,
+};
+
+/* One invalidation. */
+struct record {
+    enum record_kind kind;
+    struct str text; /* pattern, name, type, tag or route name; empty for RECORD_ALL */
+    bool soft;       /* matches become stale instead of gone */
+};
+
+enum journal_verdict {
+    JOURNAL_VALID,
+    JOURNAL_SOFT,    /* stale: must be revalidated before use, may serve as stale */
+    JOURNAL_INVALID, /* never served again, not even as stale-if-error */
+};
+
+/* max_patterns: distinct records kept before the oldest are coarsened (too much is invalidated,
+ * never too little). */
+struct journal *journal_new(size_t max_patterns) __attribute__((warn_unused_result));
+void journal_free(struct journal *j);
+
+/* The stamp for a fetch that starts now. */
+struct stamp journal_stamp(const struct journal *j);
+
+/* Applies records atomically, in order: when it returns, no entry with an older stamp that
+ * matches is found valid by any thread. Returns the new local position. A RECORD_GLOB without
+ * glob characters is treated as RECORD_NAME. */
+uint64_t journal_apply(struct journal *j, const struct record *records, size_t n);
+
+/* Is the entry usable? Memoises a positive answer in e->valid_gen until the next record. */
+enum journal_verdict journal_check(const struct journal *j, struct entry *e);
+
+/* The same for a fetch under way, by what its entry would carry (the joining rule). tags are as
+ * in entry_spec. */
+enum journal_verdict journal_check_stamp(const struct journal *j, const struct stamp *s,
+                                         struct str name, struct str type, struct str route,
+                                         struct str tags);
+
+/* Forgets records no entry can be older than: those applied before `wall - longest`, where
+ * longest is the longest lifetime plus stale windows of any entry. Moves the horizon. */
+void journal_trim(struct journal *j, msec_t longest);
+
+/* Starts a new epoch: every entry becomes invalid (memory-only) at once. */
+void journal_new_epoch(struct journal *j);
+
+struct journal_stats {
+    uint64_t position; /* records applied */
+    uint64_t patterns; /* distinct records kept */
+    uint64_t shapes;   /* glob shapes in the index */
+    uint64_t coarsened;
+};
+void journal_stats(const struct journal *j, struct journal_stats *out);
+
+/* Glob match as Redis's stringmatchlen (* ? [..] [^..] \x), iterative, O(pattern * name) worst.
+ */
+bool glob_match(struct str pattern, struct str name);
+
+#endif

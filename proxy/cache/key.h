@@ -1,0 +1,75 @@
+/*
+ * Canonical names (design section 4): renders a route's key template for one request, and the
+ * globs of invalidations. Pure functions over settings and request parts; results in the arena.
+ */
+#ifndef CACHE_KEY_H
+#define CACHE_KEY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/str.h"
+#include "http/msg.h"
+#include "http/target.h"
+#include "settings.h"
+
+/* A resolved identity. */
+struct identity_value {
+    bool known;       /* verified and non-empty */
+    struct str value; /* raw value (percent-encoded when it enters a name) */
+};
+
+/* What names are made of, for one request. */
+struct key_context {
+    const struct settings *settings;
+    const struct route_settings *route;
+    const struct msg *request;
+    const struct target *target;
+    struct str params[SETTINGS_MAX_PARAMS]; /* canonical path segments, still percent-encoded */
+    const struct identity_value *identities; /* settings->n_identities of them */
+    struct str body_hash;                    /* KEY_BODY; hex, empty when there is none */
+    const uint8_t *hash_key;                 /* 32 bytes, for cookies and credential fields */
+};
+
+/* The query as this route keys and forwards it. */
+struct key_query {
+    bool pass;     /* a parameter outside the allow-list: forward unchanged, do not cache */
+    bool too_many; /* more parameters than limits.query_params: 400 */
+    struct str canonical; /* for {query}: sorted by name, names and values percent-encoded */
+    struct str forward;   /* query to send upstream on a cached route (same parameters, in the
+                             canonical order); p == NULL when empty */
+};
+
+/* Applies tracking drop, allow-list and order (hardening K7). */
+void key_query_build(const struct key_context *kc, struct arena *a, struct key_query *out);
+
+/* Renders the route's key. False when an identity of it is unknown (the caller bypasses). */
+bool key_render(const struct key_context *kc, const struct key_query *q, struct arena *a,
+                struct str *name) __attribute__((warn_unused_result));
+
+/*
+ * Renders an invalidation glob (or tag, type, route text). What cannot be resolved (an unknown
+ * identity, an absent parameter) becomes "*"; *widened tells so. Resolved values are encoded,
+ * so they never act as globs.
+ */
+struct str key_render_glob(const struct key_context *kc, const struct key_template *t,
+                           struct arena *a, bool *widened);
+
+/*
+ * The glob of all names that a cached route can have for these path parameters: parameters
+ * resolved, all else "*" (RFC 9111 4.4 for a write on its path). `params` in the route's order;
+ * an entry with p == NULL becomes "*". Literals are escaped.
+ */
+struct str key_route_glob(const struct route_settings *route, const struct str *params,
+                          struct arena *a);
+
+/* Keyed hash (HMAC-SHA-256, first 16 bytes as hex) of a secret value. */
+struct str key_hash(const uint8_t hash_key[32], struct str label, struct str secret,
+                    struct arena *a);
+
+/* NAME#<32 hex> for a Vary variant; `variant` is http/vary's canonical text. */
+struct str key_variant(struct str name, struct str variant, struct arena *a);
+
+#endif

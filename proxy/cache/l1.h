@@ -1,0 +1,50 @@
+/*
+ * The memory tier: a sharded hash table of entries, bounded in bytes, with S3-FIFO eviction.
+ * Any thread; each operation takes one shard lock for a few instructions, never across I/O.
+ */
+#ifndef CACHE_L1_H
+#define CACHE_L1_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/str.h"
+#include "cache/entry.h"
+
+struct l1;
+
+/* capacity in bytes, over all shards; counts each entry's whole allocation. */
+struct l1 *l1_new(uint64_t capacity) __attribute__((warn_unused_result));
+void l1_free(struct l1 *c);
+
+/* A reference to the resident entry with exactly this name and host, or NULL. Counts a use. */
+struct entry *l1_get(struct l1 *c, uint64_t hash, struct str name, struct str host)
+    __attribute__((warn_unused_result));
+
+/* Makes e resident (takes its own reference), replacing an entry of the same name and host.
+ * Returns false when e is larger than the cache takes (then nothing changes). */
+bool l1_put(struct l1 *c, struct entry *e);
+
+/* Removes e if it is still the resident entry of its name. */
+void l1_remove(struct l1 *c, struct entry *e);
+
+/* Removes everything. */
+void l1_clear(struct l1 *c);
+
+/* Changes the capacity (reload); evicts down to it. */
+void l1_resize(struct l1 *c, uint64_t capacity);
+
+struct l1_stats {
+    uint64_t bytes;
+    uint64_t entries;
+    uint64_t evictions;
+    uint64_t capacity;
+};
+void l1_stats(struct l1 *c, struct l1_stats *out);
+
+/* Calls fn for each resident entry, shard by shard, holding a reference but not the lock while
+ * fn runs; entries that come or go meanwhile may be missed. fn returns false to stop. */
+void l1_each(struct l1 *c, bool (*fn)(struct entry *e, void *ctx), void *ctx);
+
+#endif
