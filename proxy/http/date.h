@@ -15,8 +15,12 @@
  * the years 1970-9999 are clamped. */
 void http_date_format(msec_t wall, char out[HTTP_DATE_LEN]);
 
-/* Parses any of the three forms; false when malformed. Result in ms since 1970, may be
- * negative. */
+/* Parses any of the three forms, letters in any case (RFC 9111 4.2), GMT only; false when
+ * malformed. Result in ms since 1970, may be negative. The two-digit year of an RFC 850 date is
+ * read by the wall clock. */
 bool http_date_parse(struct str s, msec_t *wall);
+
+/* The same with the present time given: pure. */
+bool http_date_parse_at(struct str s, msec_t now, msec_t *wall);
 
 #endif
