@@ -1,0 +1,554 @@
+/*
+ * The stream. One libevent registration per socket, level-triggered and persistent, changed
+ * only when interest changes: an ordinary request costs one epoll_wait, one read and one
+ * writev.
+ */
+#include "base/stream.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#define SEGMENTS_MAX   8
+#define FLUSH_IOV      32
+#define TLS_RECORD_MAX 16384
+
+/* One queued piece of output: bytes of its own behind the struct, or somebody's until release.
+ */
+struct send_node {
+    struct send_node *next;
+    const char *p; /* first unsent byte */
+    size_t n;      /* unsent bytes */
+    void (*release)(void *owner);
+    void *owner;
+};
+
+static void on_event(evutil_socket_t fd, short what, void *arg);
+static void on_deferred(struct deferred *d);
+
+static void node_free(struct send_node *node)
+{
+    if (node->release != NULL) {
+        node->release(node->owner);
+    }
+    free(node);
+}
+
+static void arm(struct stream *s)
+{
+    short want = 0;
+    if (s->connecting) {
+        want = EV_WRITE;
+    } else if (!s->broken) {
+        if (s->want_read || s->handshaking) {
+            want |= EV_READ;
+        }
+        if (s->q_head != NULL || s->tls_wants_write) {
+            want |= EV_WRITE;
+        }
+    }
+    if (want == s->armed || s->fd < 0) {
+        return;
+    }
+    if (s->armed != 0) {
+        event_del(&s->event);
+    }
+    s->armed = want;
+    if (want != 0) {
+        event_assign(&s->event, s->loop->base, s->fd, (short)(want | EV_PERSIST), on_event, s);
+        event_add(&s->event, NULL);
+    }
+}
+
+static void stream_fail(struct stream *s, enum stream_error e, int error_number)
+{
+    if (s->broken || s->fd < 0) {
+        return;
+    }
+    s->broken = true;
+    s->error = (uint8_t)e;
+    s->error_number = error_number;
+    arm(s);
+    loop_defer(s->loop, &s->deferred);
+}
+
+static void stream_init(struct stream *s, struct loop *l, const struct stream_ops *ops, int fd)
+{
+    *s = (struct stream){.loop = l, .ops = ops, .fd = fd, .want_read = true};
+    s->deferred.fn = on_deferred;
+}
+
+void stream_open(struct stream *s, struct loop *l, const struct stream_ops *ops, int fd,
+                 SSL *ssl)
+{
+    stream_init(s, l, ops, fd);
+    s->ssl = ssl;
+    s->handshaking = ssl != NULL;
+    arm(s);
+}
+
+static void set_nodelay(int fd, int family)
+{
+    int one = 1;
+    if (family == AF_INET || family == AF_INET6) {
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    }
+}
+
+void stream_connect(struct stream *s, struct loop *l, const struct stream_ops *ops,
+                    const struct addr *to, SSL *(*make_ssl)(void *ctx, int fd), void *ctx)
+{
+    int family = to->u.sa.sa_family;
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    stream_init(s, l, ops, fd);
+    if (fd < 0) {
+        /* No fd to wait on: the failure is still delivered from the loop. */
+        s->broken = true;
+        s->error = STREAM_REFUSED;
+        s->error_number = errno;
+        loop_defer(l, &s->deferred);
+        return;
+    }
+    set_nodelay(fd, family);
+    if (connect(fd, &to->u.sa, to->len) != 0 && errno != EINPROGRESS && errno != EAGAIN) {
+        stream_fail(s, STREAM_REFUSED, errno);
+        return;
+    }
+    if (make_ssl != NULL) {
+        s->ssl = make_ssl(ctx, fd);
+        if (s->ssl == NULL) {
+            stream_fail(s, STREAM_HANDSHAKE, 0);
+            return;
+        }
+        s->handshaking = true;
+    }
+    s->connecting = true;
+    arm(s);
+}
+
+/* Translates an OpenSSL result; IO_AGAIN leaves the interest as the session wants it. */
+static enum io_result tls_result(struct stream *s, int result, enum stream_error when_broken)
+{
+    int error = SSL_get_error(s->ssl, result);
+    if (error == SSL_ERROR_WANT_READ) {
+        return IO_AGAIN;
+    }
+    if (error == SSL_ERROR_WANT_WRITE) {
+        s->tls_wants_write = true;
+        arm(s);
+        return IO_AGAIN;
+    }
+    if (error == SSL_ERROR_ZERO_RETURN) {
+        return IO_EOF;
+    }
+    unsigned long code = ERR_peek_error();
+    bool truncated =
+        error == SSL_ERROR_SSL && ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+    if (when_broken == STREAM_HANDSHAKE) {
+        char text[160];
+        ERR_error_string_n(code, text, sizeof(text));
+        long verify = SSL_get_verify_result(s->ssl);
+        static struct log_limit limit;
+        if (log_allowed(&limit)) {
+            log_info("TLS handshake failed: %s%s%s", code != 0 ? text : "connection closed",
+                     verify != X509_V_OK ? ": " : "",
+                     verify != X509_V_OK ? X509_verify_cert_error_string(verify) : "");
+        }
+    }
+    stream_fail(s, truncated ? STREAM_TRUNCATED : when_broken, errno);
+    return IO_ERROR;
+}
+
+enum io_result stream_read(struct stream *s, void *buf, size_t cap, size_t *n)
+{
+    if (s->fd < 0 || s->broken) {
+        return IO_ERROR;
+    }
+    if (s->ssl != NULL) {
+        ERR_clear_error();
+        int got = SSL_read(s->ssl, buf, cap > INT32_MAX ? INT32_MAX : (int)cap);
+        if (got <= 0) {
+            return tls_result(s, got, STREAM_RESET);
+        }
+        *n = (size_t)got;
+        s->bytes_in += (size_t)got;
+        if (SSL_pending(s->ssl) > 0) {
+            loop_defer(s->loop, &s->deferred); /* poll cannot see what OpenSSL holds */
+        }
+        return IO_OK;
+    }
+    ssize_t got;
+    do {
+        got = read(s->fd, buf, cap);
+    } while (got < 0 && errno == EINTR);
+    if (got > 0) {
+        *n = (size_t)got;
+        s->bytes_in += (size_t)got;
+        return IO_OK;
+    }
+    if (got == 0) {
+        return IO_EOF;
+    }
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        return IO_AGAIN;
+    }
+    stream_fail(s, STREAM_RESET, errno);
+    return IO_ERROR;
+}
+
+void stream_want_read(struct stream *s, bool want)
+{
+    if (s->want_read == want) {
+        return;
+    }
+    s->want_read = want;
+    arm(s);
+    if (want && s->ssl != NULL && !s->handshaking && s->fd >= 0 && SSL_pending(s->ssl) > 0) {
+        loop_defer(s->loop, &s->deferred);
+    }
+}
+
+/* Writes from iov; *sent bytes were taken. False when broken. */
+static bool write_plain(struct stream *s, const struct iovec *iov, int n, size_t *sent)
+{
+    ssize_t wrote;
+    do {
+        wrote = n == 1 ? send(s->fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL)
+                       : writev(s->fd, iov, n);
+    } while (wrote < 0 && errno == EINTR);
+    if (wrote < 0) {
+        *sent = 0;
+        if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            return true;
+        }
+        stream_fail(s, STREAM_RESET, errno);
+        return false;
+    }
+    *sent = (size_t)wrote;
+    return true;
+}
+
+/* The same through TLS: small pieces are gathered into one record. */
+static bool write_tls(struct stream *s, const struct iovec *iov, int n, size_t *sent)
+{
+    *sent = 0;
+    int i = 0;
+    size_t offset = 0;
+    while (i < n) {
+        char record[TLS_RECORD_MAX];
+        const char *p = (const char *)iov[i].iov_base + offset;
+        size_t len = iov[i].iov_len - offset;
+        if (len < TLS_RECORD_MAX && i + 1 < n) {
+            len = 0;
+            size_t from = offset;
+            for (int k = i; k < n && len < sizeof(record); k++) {
+                size_t part = iov[k].iov_len - from;
+                part = part < sizeof(record) - len ? part : sizeof(record) - len;
+                memcpy(record + len, (const char *)iov[k].iov_base + from, part);
+                len += part;
+                from = 0;
+            }
+            p = record;
+        }
+        len = len < TLS_RECORD_MAX ? len : TLS_RECORD_MAX;
+        if (len == 0) {
+            break;
+        }
+        ERR_clear_error();
+        int wrote = SSL_write(s->ssl, p, (int)len);
+        if (wrote <= 0) {
+            return tls_result(s, wrote, STREAM_RESET) == IO_AGAIN;
+        }
+        *sent += (size_t)wrote;
+        size_t skip = (size_t)wrote;
+        while (i < n && skip >= iov[i].iov_len - offset) {
+            skip -= iov[i].iov_len - offset;
+            offset = 0;
+            i++;
+        }
+        offset += skip;
+    }
+    return true;
+}
+
+static bool write_some(struct stream *s, const struct iovec *iov, int n, size_t *sent)
+{
+    bool ok = s->ssl != NULL ? write_tls(s, iov, n, sent) : write_plain(s, iov, n, sent);
+    s->bytes_out += *sent;
+    return ok;
+}
+
+static void queue_segment(struct stream *s, const struct segment *seg, size_t skip)
+{
+    bool copy = seg->release == NULL;
+    size_t n = seg->n - skip;
+    struct send_node *node = xmalloc(sizeof(*node) + (copy ? n : 0));
+    *node = (struct send_node){.n = n, .release = seg->release, .owner = seg->owner};
+    if (copy) {
+        char *own = (char *)(node + 1);
+        memcpy(own, (const char *)seg->p + skip, n);
+        node->p = own;
+    } else {
+        node->p = (const char *)seg->p + skip;
+    }
+    if (s->q_tail != NULL) {
+        s->q_tail->next = node;
+    } else {
+        s->q_head = node;
+    }
+    s->q_tail = node;
+    s->pending += n;
+}
+
+static void segment_done(const struct segment *seg)
+{
+    if (seg->release != NULL) {
+        seg->release(seg->owner);
+    }
+}
+
+/* Can bytes be handed to the kernel right now, without overtaking queued ones? */
+static bool can_write_now(const struct stream *s)
+{
+    return s->q_head == NULL && !s->connecting && !s->handshaking;
+}
+
+void stream_send(struct stream *s, const struct segment *segs, size_t n)
+{
+    size_t sent = 0;
+    if (s->fd < 0 || s->broken || s->shut) {
+        for (size_t i = 0; i < n; i++) {
+            segment_done(&segs[i]);
+        }
+        return;
+    }
+    if (can_write_now(s)) {
+        struct iovec iov[SEGMENTS_MAX];
+        for (size_t i = 0; i < n; i++) {
+            iov[i].iov_base = (void *)(uintptr_t)segs[i].p;
+            iov[i].iov_len = segs[i].n;
+        }
+        if (!write_some(s, iov, (int)n, &sent)) {
+            for (size_t i = 0; i < n; i++) {
+                segment_done(&segs[i]);
+            }
+            return;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (sent >= segs[i].n) {
+            sent -= segs[i].n;
+            segment_done(&segs[i]);
+        } else {
+            queue_segment(s, &segs[i], sent);
+            sent = 0;
+        }
+    }
+    if (s->q_head != NULL) {
+        arm(s);
+    }
+}
+
+static void finish_shutdown(struct stream *s)
+{
+    if (s->ssl != NULL) {
+        ERR_clear_error();
+        SSL_shutdown(s->ssl);
+    }
+    shutdown(s->fd, SHUT_WR);
+}
+
+void stream_shutdown(struct stream *s)
+{
+    if (s->fd < 0 || s->broken || s->shut) {
+        return;
+    }
+    s->shut = true;
+    if (s->q_head == NULL && !s->connecting && !s->handshaking) {
+        finish_shutdown(s);
+    }
+}
+
+static void queue_consume(struct stream *s, size_t sent)
+{
+    s->pending -= sent;
+    while (s->q_head != NULL && sent >= s->q_head->n) {
+        struct send_node *node = s->q_head;
+        sent -= node->n;
+        s->q_head = node->next;
+        if (s->q_head == NULL) {
+            s->q_tail = NULL;
+        }
+        node_free(node);
+    }
+    if (s->q_head != NULL) {
+        s->q_head->p += sent;
+        s->q_head->n -= sent;
+    }
+}
+
+/* Sends what is queued; true when some of it went out. */
+static bool flush(struct stream *s)
+{
+    struct iovec iov[FLUSH_IOV];
+    int n = 0;
+    size_t sent;
+    for (struct send_node *node = s->q_head; node != NULL && n < FLUSH_IOV; node = node->next) {
+        iov[n].iov_base = (void *)(uintptr_t)node->p;
+        iov[n++].iov_len = node->n;
+    }
+    if (n == 0 || !write_some(s, iov, n, &sent)) {
+        return false;
+    }
+    queue_consume(s, sent);
+    if (s->q_head == NULL) {
+        if (s->shut) {
+            finish_shutdown(s);
+        }
+        arm(s);
+    }
+    return sent > 0;
+}
+
+static bool finish_connect(struct stream *s)
+{
+    int error = 0;
+    socklen_t len = sizeof(error);
+    getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    if (error != 0) {
+        s->connecting = false;
+        stream_fail(s, STREAM_REFUSED, error);
+        return false;
+    }
+    s->connecting = false;
+    return true;
+}
+
+static bool continue_handshake(struct stream *s)
+{
+    ERR_clear_error();
+    int result = SSL_do_handshake(s->ssl);
+    if (result != 1) {
+        enum io_result io = tls_result(s, result, STREAM_HANDSHAKE);
+        if (io == IO_EOF) {
+            stream_fail(s, STREAM_HANDSHAKE, 0);
+        }
+        arm(s);
+        return false;
+    }
+    s->handshaking = false;
+    return true;
+}
+
+/* True when the stream is ready for payload; tells the owner once. */
+static bool establish(struct stream *s)
+{
+    bool was_opening = s->connecting || s->handshaking;
+    if (s->connecting && !finish_connect(s)) {
+        return false;
+    }
+    if (s->handshaking && !continue_handshake(s)) {
+        return false;
+    }
+    if (was_opening) {
+        arm(s);
+        if (s->ops->connected != NULL) {
+            s->ops->connected(s);
+        }
+    }
+    return s->fd >= 0 && !s->broken;
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    struct stream *s = arg;
+    loop_touch(s->loop);
+    s->tls_wants_write = false;
+    if ((s->connecting || s->handshaking) && !establish(s)) {
+        return;
+    }
+    if ((what & EV_WRITE) && s->q_head != NULL && flush(s) && s->ops->written != NULL) {
+        s->ops->written(s);
+    }
+    if (s->fd < 0 || s->broken) {
+        return;
+    }
+    if (s->want_read && ((what & EV_READ) || s->ssl != NULL)) {
+        s->ops->readable(s);
+    }
+    if (s->fd >= 0) {
+        arm(s);
+    }
+}
+
+static void on_deferred(struct deferred *d)
+{
+    struct stream *s = container_of(d, struct stream, deferred);
+    if (s->broken) {
+        if (s->ops != NULL) {
+            s->ops->failed(s, (enum stream_error)s->error);
+        }
+        return;
+    }
+    if (s->fd >= 0 && s->want_read && !s->handshaking && !s->connecting) {
+        s->ops->readable(s);
+    }
+}
+
+void stream_close(struct stream *s, bool reset)
+{
+    s->ops = s->broken ? NULL : s->ops;
+    if (s->fd < 0) {
+        return;
+    }
+    if (s->armed != 0) {
+        event_del(&s->event);
+        s->armed = 0;
+    }
+    if (s->ssl != NULL) {
+        if (!reset && !s->broken && !s->shut && !s->handshaking && !s->connecting) {
+            ERR_clear_error();
+            SSL_shutdown(s->ssl);
+        }
+        SSL_free(s->ssl);
+        s->ssl = NULL;
+    }
+    if (reset) {
+        struct linger linger = {.l_onoff = 1, .l_linger = 0};
+        setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    }
+    close(s->fd);
+    s->fd = -1;
+    while (s->q_head != NULL) {
+        struct send_node *node = s->q_head;
+        s->q_head = node->next;
+        node_free(node);
+    }
+    s->q_tail = NULL;
+    s->pending = 0;
+}
+
+bool stream_peek_dirty(struct stream *s)
+{
+    char byte;
+    if (s->fd < 0 || s->broken || (s->ssl != NULL && SSL_pending(s->ssl) > 0)) {
+        return true;
+    }
+    ssize_t got = recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (got >= 0) {
+        return true; /* the end, or bytes nobody asked for (with TLS: any record) */
+    }
+    return errno != EAGAIN && errno != EWOULDBLOCK;
+}
