@@ -23,7 +23,9 @@ enum range_verdict {
 };
 
 /* Parses a Range value against a representation of `length` bytes. Overlapping and adjacent
- * ranges are coalesced; a set whose sum exceeds the representation is ignored. */
+ * ranges are coalesced, otherwise the client's order is kept; a set whose sum exceeds the
+ * representation is ignored. *n is 0 unless satisfiable. The caller has looked at the method
+ * (GET), If-Range and the number of Range lines. */
 enum range_verdict range_parse(struct str value, uint64_t length,
                                struct byte_range out[RANGE_MAX], size_t *n);
 
