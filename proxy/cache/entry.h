@@ -71,10 +71,11 @@ struct entry_spec {
 
 /* What entries of one route share; interned and refcounted, private to entry.c. */
 struct entry_shared {
-    struct entry_shared *next;                /* chain of the intern table */
-    uint64_t hash;                            /* of the four texts */
-    _Atomic uint32_t refs;                    /* entries that point here */
+    struct entry_shared *next; /* chain of the intern table */
+    uint64_t hash;             /* of the four texts */
+    uint32_t refs;             /* entries that point here; under the table's lock */
     uint16_t host_n, type_n, route_n, vary_n; /* lengths of the texts, in this order below */
+    bool own;                                 /* not in the table: belongs to one entry */
     char bytes[];
 };
 
@@ -124,6 +125,9 @@ void entry_unref(struct entry *e);
 
 /* Bytes of the entry's allocation, for L1's accounting. */
 size_t entry_size(const struct entry *e);
+
+/* Bytes in use of its `bytes`. */
+size_t entry_bytes(const struct entry *e);
 
 static inline struct str entry_name(const struct entry *e)
 {
