@@ -21,19 +21,21 @@ enum conditional {
 /* Is s an entity-tag: [W/] DQUOTE *etagc DQUOTE (obs-text allowed)? */
 bool etag_valid(struct str s);
 
-/* RFC 9110 8.8.3.2. */
+/* RFC 9110 8.8.3.2. False when either is no entity-tag. */
 bool etag_strong_match(struct str a, struct str b);
 bool etag_weak_match(struct str a, struct str b);
 
 /* Does an If-None-Match / If-Match list hold a match for etag (p == NULL: none)? "*" matches.
- */
+ * A malformed list matches up to its error. In a weak comparison an origin's malformed ETag
+ * (unquoted, say) matches when the client sends back exactly its bytes. */
 bool etag_list_match(struct str list, struct str etag, bool strong);
 
 /*
  * If-None-Match, else If-Modified-Since, of a GET or HEAD request against a representation with
  * this ETag and Last-Modified (STR_NULL when absent; `date` stands in for a missing
- * Last-Modified as RFC 9111 4.3.2 allows). status: only 200 (and 206) representations are
- * compared by If-Modified-Since.
+ * Last-Modified as RFC 9111 4.3.2 allows). The caller asks only for a representation that it
+ * would send with 200 (13.2.1); If-Match and If-Unmodified-Since are not for caches and are not
+ * looked at.
  */
 enum conditional conditional_evaluate(const struct msg *request, struct str etag,
                                       struct str last_modified, struct str date);
