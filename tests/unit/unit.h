@@ -7,7 +7,8 @@
 #ifndef TESTS_UNIT_UNIT_H
 #define TESTS_UNIT_UNIT_H
 
-/* clang-format off: the order is cmocka's demand, not ours. */
+/* The order is cmocka's demand, not ours. */
+/* clang-format off */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

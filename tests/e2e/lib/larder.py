@@ -25,13 +25,16 @@ def binary():
 
 
 def fill(conf, values):
-    """Replaces %NAME% by values["name"]; an unknown %NAME% is an error of the test."""
+    """Replaces %NAME% by values["name"]; an unknown %NAME% is an error of the test.
+
+    Percent-encoded bytes (%C3%A9) are left alone.
+    """
     def value(match):
         name = match.group(1).lower()
         if name not in values:
             raise KeyError(f"the configuration wants %{match.group(1)}%, the test did not give it")
         return str(values[name])
-    return re.sub(r"%([A-Z][A-Z0-9_]*)%", value, conf)
+    return re.sub(r"%(?![0-9A-F]{2}%)([A-Z][A-Z0-9_]*)%", value, conf)
 
 
 def run_cli(*args, env=None, input=None, timeout=30):
