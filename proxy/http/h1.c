@@ -1,0 +1,317 @@
+/*
+ * Heads. llhttp splits the bytes; what they mean for framing is decided here in one place,
+ * because a proxy that disagrees with its backend about one byte of framing is a security hole.
+ */
+#include "http/h1.h"
+
+#include <string.h>
+
+#include <llhttp/llhttp.h>
+
+#include "base/log.h"
+
+/* One parse; the parser's callbacks fill the message. */
+struct head_parse {
+    llhttp_t parser;
+    struct msg *msg;
+    struct arena *arena;
+};
+
+static int on_url(llhttp_t *p, const char *at, size_t n)
+{
+    struct msg *m = ((struct head_parse *)(void *)p)->msg;
+    m->target = str_make(at, n);
+    return 0;
+}
+
+static int on_status(llhttp_t *p, const char *at, size_t n)
+{
+    struct msg *m = ((struct head_parse *)(void *)p)->msg;
+    m->reason = str_make(at, n);
+    return 0;
+}
+
+static int on_field(llhttp_t *p, const char *at, size_t n)
+{
+    struct head_parse *hp = (struct head_parse *)(void *)p;
+    msg_add(hp->msg, hp->arena, str_make(at, n), str_make(at + n, 0));
+    return 0;
+}
+
+static int on_value(llhttp_t *p, const char *at, size_t n)
+{
+    struct msg *m = ((struct head_parse *)(void *)p)->msg;
+    m->fields[m->n_fields - 1].value = str_trim(str_make(at, n));
+    return 0;
+}
+
+static int on_headers_complete(llhttp_t *p)
+{
+    (void)p;
+    return 1; /* the body is framed by http/body */
+}
+
+static const llhttp_settings_t head_settings = {
+    .on_url = on_url,
+    .on_status = on_status,
+    .on_header_field = on_field,
+    .on_header_value = on_value,
+    .on_headers_complete = on_headers_complete,
+};
+
+static struct h1_verdict refuse(int status, const char *why)
+{
+    return (struct h1_verdict){status, why};
+}
+
+static const struct h1_verdict fine = {0, NULL};
+
+/* Runs llhttp over the whole head. */
+static struct h1_verdict split_head(struct str head, llhttp_type_t type, struct arena *a,
+                                    struct msg *out)
+{
+    struct head_parse hp = {.msg = out, .arena = a};
+    *out = (struct msg){0};
+    llhttp_init(&hp.parser, type, &head_settings);
+    llhttp_errno_t e = llhttp_execute(&hp.parser, head.p, head.n);
+    if (e != HPE_OK && e != HPE_PAUSED_UPGRADE) {
+        if (e == HPE_INVALID_METHOD) {
+            return refuse(501, "unknown method");
+        }
+        if (e == HPE_INVALID_VERSION) {
+            return refuse(505, "unsupported HTTP version");
+        }
+        return refuse(400, "malformed head");
+    }
+    if (hp.parser.http_major != 1 || hp.parser.http_minor > 1) {
+        return refuse(505, "unsupported HTTP version");
+    }
+    out->minor = hp.parser.http_minor;
+    out->status = hp.parser.status_code;
+    return fine;
+}
+
+/* Content-Length and Transfer-Encoding of either side (RFC 9112 6.1-6.3; F1-F6). Anything but
+ * one plain Content-Length or exactly "chunked" is refused. */
+static struct h1_verdict parse_framing(struct msg *m)
+{
+    const struct field *te = msg_find(m, FIELD_TRANSFER_ENCODING);
+    const struct field *cl = msg_find(m, FIELD_CONTENT_LENGTH);
+    m->framing = FRAMING_NONE;
+    if (te != NULL) {
+        if (cl != NULL) {
+            return refuse(400, "both Content-Length and Transfer-Encoding");
+        }
+        if (m->minor == 0) {
+            return refuse(400, "Transfer-Encoding in HTTP/1.0");
+        }
+        if (msg_count(m, FIELD_TRANSFER_ENCODING) != 1 || !str_ieq(te->value, STR("chunked"))) {
+            return refuse(501, "a transfer coding other than chunked");
+        }
+        m->framing = FRAMING_CHUNKED;
+        return fine;
+    }
+    if (cl != NULL) {
+        if (msg_count(m, FIELD_CONTENT_LENGTH) != 1 || cl->value.n > 19 ||
+            !str_to_u64(cl->value, INT64_MAX, &m->content_length)) {
+            return refuse(400, "a bad Content-Length");
+        }
+        m->framing = FRAMING_LENGTH;
+    }
+    return fine;
+}
+
+/* Persistence (RFC 9112 9.3) and Upgrade. */
+static void parse_connection(struct msg *m)
+{
+    bool has_field = msg_find(m, FIELD_CONNECTION) != NULL;
+    if (!has_field) {
+        m->keep_alive = m->minor == 1;
+        return;
+    }
+    bool close = msg_has_token(m, FIELD_CONNECTION, STR("close"));
+    bool keep = msg_has_token(m, FIELD_CONNECTION, STR("keep-alive"));
+    m->keep_alive = !close && (m->minor == 1 || keep);
+    m->upgrade = msg_has_token(m, FIELD_CONNECTION, STR("upgrade")) &&
+                 msg_find(m, FIELD_UPGRADE) != NULL;
+}
+
+/* A field that Connection names may not be one that decides anything (H2). */
+static struct h1_verdict check_connection_names(const struct msg *m)
+{
+    for (size_t i = 0; i < m->n_fields; i++) {
+        if (m->fields[i].id != FIELD_CONNECTION) {
+            continue;
+        }
+        struct str rest = m->fields[i].value;
+        struct str name;
+        while (str_next(&rest, ',', &name)) {
+            if (name.n > 0 && (field_flags(field_lookup(name)) & FIELD_PROTECTED)) {
+                return refuse(400, "Connection names a field that it may not");
+            }
+        }
+    }
+    return fine;
+}
+
+/* Singletons sent twice (H3), and names with "_" that CGI-like backends read as "-" (F13). */
+static struct h1_verdict check_fields(struct msg *m, bool keep_underscores)
+{
+    uint64_t seen[(FIELD_COUNT + 63) / 64] = {0};
+    size_t kept = 0;
+    for (size_t i = 0; i < m->n_fields; i++) {
+        struct field f = m->fields[i];
+        unsigned bit = f.id % 64;
+        if (field_flags(f.id) & FIELD_SINGLETON) {
+            if (seen[f.id / 64] >> bit & 1) {
+                return refuse(400, "a field that may stand only once is repeated");
+            }
+            seen[f.id / 64] |= (uint64_t)1 << bit;
+        }
+        if (f.id == FIELD_OTHER && memchr(f.name.p, '_', f.name.n) != NULL) {
+            char dashed[64];
+            for (size_t k = 0; k < f.name.n && k < sizeof(dashed); k++) {
+                dashed[k] = f.name.p[k] == '_' ? '-' : f.name.p[k];
+            }
+            if (f.name.n <= sizeof(dashed) &&
+                field_lookup(str_make(dashed, f.name.n)) != FIELD_OTHER) {
+                return refuse(400, "a field name with '_' that imitates a known field");
+            }
+            if (!keep_underscores) {
+                continue;
+            }
+        }
+        m->fields[kept++] = f;
+    }
+    m->n_fields = kept;
+    return fine;
+}
+
+static struct h1_verdict check_expect(struct msg *m)
+{
+    const struct field *expect = msg_find(m, FIELD_EXPECT);
+    if (expect == NULL) {
+        return fine;
+    }
+    if (msg_count(m, FIELD_EXPECT) != 1 || !str_ieq(expect->value, STR("100-continue"))) {
+        return refuse(417, "an expectation other than 100-continue");
+    }
+    m->expect_continue = m->minor == 1 && m->framing != FRAMING_NONE;
+    return fine;
+}
+
+struct h1_verdict h1_parse_request(struct str head, struct arena *a, bool keep_underscores,
+                                   struct msg *out)
+{
+    struct h1_verdict v = split_head(head, HTTP_REQUEST, a, out);
+    if (v.status != 0) {
+        return v;
+    }
+    out->method_name = str_make(head.p, str_index(head, ' '));
+    out->method = method_lookup(out->method_name);
+    size_t hosts = msg_count(out, FIELD_HOST);
+    if (hosts > 1 || (hosts == 0 && out->minor == 1)) {
+        return refuse(400, "exactly one Host is required");
+    }
+    v = parse_framing(out);
+    if (v.status == 0) {
+        v = check_connection_names(out);
+    }
+    if (v.status == 0) {
+        v = check_fields(out, keep_underscores);
+    }
+    if (v.status == 0) {
+        v = check_expect(out);
+    }
+    parse_connection(out);
+    return v;
+}
+
+struct h1_verdict h1_parse_response(struct str head, enum method method, struct arena *a,
+                                    struct msg *out)
+{
+    struct h1_verdict v = split_head(head, HTTP_RESPONSE, a, out);
+    if (v.status == 0 && (out->status < 100 || out->status > 999)) {
+        v = refuse(502, "a bad status");
+    }
+    if (v.status == 0) {
+        v = parse_framing(out);
+    }
+    if (v.status != 0) {
+        return refuse(502, v.why);
+    }
+    parse_connection(out);
+    bool bodiless =
+        method == METHOD_HEAD || out->status < 200 || out->status == 204 || out->status == 304;
+    if (bodiless) {
+        out->framing = FRAMING_NONE;
+    } else if (out->framing == FRAMING_NONE) {
+        out->framing = FRAMING_CLOSE;
+        out->keep_alive = false;
+    }
+    return fine;
+}
+
+bool h1_forwardable(const struct msg *m, const struct field *f)
+{
+    if (field_flags(f->id) & FIELD_HOP) {
+        return false;
+    }
+    return !msg_connection_lists(m, f->name);
+}
+
+static bool splits(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] == '\r' || s.p[i] == '\n' || s.p[i] == '\0') {
+            return true;
+        }
+    }
+    return false;
+}
+
+void h1_write_request_line(struct strbuf *out, struct str method, struct str target)
+{
+    strbuf_reserve(out, method.n + target.n + 12);
+    strbuf_add_str(out, method);
+    strbuf_add_char(out, ' ');
+    strbuf_add_str(out, target);
+    strbuf_add(out, " HTTP/1.1\r\n", 11);
+}
+
+void h1_write_status_line(struct strbuf *out, int status, struct str reason)
+{
+    char code[20];
+    size_t n = u64_to_dec((uint64_t)status, code);
+    strbuf_add(out, "HTTP/1.1 ", 9);
+    strbuf_add(out, code, n);
+    strbuf_add_char(out, ' ');
+    if (!splits(reason)) {
+        strbuf_add_str(out, reason);
+    }
+    strbuf_add(out, "\r\n", 2);
+}
+
+void h1_write_field(struct strbuf *out, struct str name, struct str value)
+{
+    if (splits(name) || splits(value)) {
+        log_error("a field with a line break or NUL was not sent: %.40s", name.p);
+        return;
+    }
+    strbuf_reserve(out, name.n + value.n + 4);
+    strbuf_add_str(out, name);
+    strbuf_add(out, ": ", 2);
+    strbuf_add_str(out, value);
+    strbuf_add(out, "\r\n", 2);
+}
+
+void h1_write_u64_field(struct strbuf *out, struct str name, uint64_t value)
+{
+    char digits[20];
+    h1_write_field(out, name, str_make(digits, u64_to_dec(value, digits)));
+}
+
+void h1_write_end(struct strbuf *out)
+{
+    strbuf_add(out, "\r\n", 2);
+}

@@ -1,0 +1,44 @@
+/*
+ * HTTP/1.1 message heads on the wire (RFC 9112): parsing with llhttp in strict mode behind
+ * http/guard, framing rules stricter than llhttp's, and the one writer of heads.
+ */
+#ifndef HTTP_H1_H
+#define HTTP_H1_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/str.h"
+#include "http/msg.h"
+
+/* What became of a head. */
+struct h1_verdict {
+    int status;      /* 0: fine; else the status to refuse with (a bad answer: 502) */
+    const char *why; /* static text for the log and the problem's detail */
+};
+
+/*
+ * Parses one complete request head that has passed the guard. Slices point into `head`, which
+ * must outlive the message. Checks method, version, Host, framing (F1-F6), Expect (F8),
+ * Connection (H2), singletons (H3) and underscores (F13).
+ */
+struct h1_verdict h1_parse_request(struct str head, struct arena *a, bool keep_underscores,
+                                   struct msg *out) __attribute__((warn_unused_result));
+
+/* The same for an answer to `method`. 1xx heads have FRAMING_NONE. */
+struct h1_verdict h1_parse_response(struct str head, enum method method, struct arena *a,
+                                    struct msg *out) __attribute__((warn_unused_result));
+
+/* Is this field line to be forwarded: not hop-by-hop, not named by Connection (H1, H2)? */
+bool h1_forwardable(const struct msg *m, const struct field *f);
+
+/* The writer: a head is start, fields, end. A name or value with CR, LF or NUL is never written
+ * (it is dropped and logged): nothing we emit can be split. */
+void h1_write_request_line(struct strbuf *out, struct str method, struct str target);
+void h1_write_status_line(struct strbuf *out, int status, struct str reason);
+void h1_write_field(struct strbuf *out, struct str name, struct str value);
+void h1_write_u64_field(struct strbuf *out, struct str name, uint64_t value);
+void h1_write_end(struct strbuf *out);
+
+#endif
