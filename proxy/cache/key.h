@@ -50,22 +50,33 @@ bool key_render(const struct key_context *kc, const struct key_query *q, struct 
                 struct str *name) __attribute__((warn_unused_result));
 
 /*
+ * Renders another template of the route (a tag of a stored answer) with the rules of a key:
+ * exact values, ~a for what is absent. False when an identity of it is unknown.
+ */
+bool key_render_template(const struct key_context *kc, const struct key_query *q,
+                         const struct key_template *t, struct arena *a, struct str *text)
+    __attribute__((warn_unused_result));
+
+/*
  * Renders an invalidation glob (or tag, type, route text). What cannot be resolved (an unknown
- * identity, an absent parameter) becomes "*"; *widened tells so. Resolved values are encoded,
- * so they never act as globs.
+ * identity, an absent parameter) becomes "*"; *widened tells so (it is set, never cleared).
+ * {query}, {method} and {body} are the write's own, which no reader's name holds: always "*".
+ * Resolved values are encoded, so they never act as globs.
  */
 struct str key_render_glob(const struct key_context *kc, const struct key_template *t,
                            struct arena *a, bool *widened);
 
 /*
  * The glob of all names that a cached route can have for these path parameters: parameters
- * resolved, all else "*" (RFC 9111 4.4 for a write on its path). `params` in the route's order;
- * an entry with p == NULL becomes "*". Literals are escaped.
+ * resolved, all else "*" (RFC 9111 4.4 for a write on its path). {path} is rebuilt from the
+ * route's pattern and the parameters, its trailing `*` stays one. `params` in the route's
+ * order; an entry with p == NULL becomes "*". Literals are escaped.
  */
 struct str key_route_glob(const struct route_settings *route, const struct str *params,
                           struct arena *a);
 
-/* Keyed hash (HMAC-SHA-256, first 16 bytes as hex) of a secret value. */
+/* Keyed hash (HMAC-SHA-256, first 16 bytes as hex) of a secret value. `label` says what it is
+ * ("cookie:sid"), so that one secret in two places gives two hashes; it holds no NUL. */
 struct str key_hash(const uint8_t hash_key[32], struct str label, struct str secret,
                     struct arena *a);
 
