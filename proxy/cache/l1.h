@@ -14,16 +14,19 @@
 
 struct l1;
 
-/* capacity in bytes, over all shards; counts each entry's whole allocation. */
-struct l1 *l1_new(uint64_t capacity) __attribute__((warn_unused_result));
+/* capacity in bytes, over all shards; counts each entry's whole allocation and its share of the
+ * tables. max_object is the largest entry worth keeping: there are as many shards (at most 64)
+ * as leave each of them room for several of that size. */
+struct l1 *l1_new(uint64_t capacity, uint64_t max_object) __attribute__((warn_unused_result));
 void l1_free(struct l1 *c);
 
 /* A reference to the resident entry with exactly this name and host, or NULL. Counts a use. */
 struct entry *l1_get(struct l1 *c, uint64_t hash, struct str name, struct str host)
     __attribute__((warn_unused_result));
 
-/* Makes e resident (takes its own reference), replacing an entry of the same name and host.
- * Returns false when e is larger than the cache takes (then nothing changes). */
+/* Makes e resident (takes its own reference), replacing an entry of the same name and host,
+ * whose place in the queues it takes. An entry is put once: false when it was put before, or is
+ * larger than a shard (then nothing changes). */
 bool l1_put(struct l1 *c, struct entry *e);
 
 /* Removes e if it is still the resident entry of its name. */
@@ -32,14 +35,14 @@ void l1_remove(struct l1 *c, struct entry *e);
 /* Removes everything. */
 void l1_clear(struct l1 *c);
 
-/* Changes the capacity (reload); evicts down to it. */
+/* Changes the capacity (reload); evicts down to it. The number of shards stays. */
 void l1_resize(struct l1 *c, uint64_t capacity);
 
 struct l1_stats {
-    uint64_t bytes;
-    uint64_t entries;
-    uint64_t evictions;
-    uint64_t capacity;
+    uint64_t bytes;     /* charged: allocations and the entries' share of the tables */
+    uint64_t entries;   /* resident */
+    uint64_t evictions; /* entries that went for lack of room */
+    uint64_t capacity;  /* bytes */
 };
 void l1_stats(struct l1 *c, struct l1_stats *out);
 
