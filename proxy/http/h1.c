@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include <llhttp/llhttp.h>
+#include <llhttp.h>
 
 #include "base/log.h"
 
