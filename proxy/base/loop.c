@@ -27,7 +27,7 @@ static msec_t coarse_now(void)
 
 void loop_touch(struct loop *l)
 {
-    l->now = coarse_now();
+    l->now = l->clock();
     if (l->now - l->offset_at >= WALL_OFFSET_MS) {
         l->wall_offset = clock_wall() - clock_monotonic();
         l->offset_at = l->now;
@@ -169,6 +169,19 @@ static msec_t next_fire(const struct loop *l)
     return best;
 }
 
+/* Idle or stopped for more than a lap of the near wheel: runs the far slots up to `from`, each
+ * once; the near slots need no more than the one lap that the caller sweeps. `swept` moves
+ * first, so that what is not due yet finds its slot counted from today. */
+static void catch_up(struct loop *l, msec_t from)
+{
+    msec_t first = far_floor(l->swept) + LOOP_FAR_MS;
+    msec_t lap_ago = far_floor(from) - (msec_t)LOOP_FAR_MS * (LOOP_FAR_SLOTS - 1);
+    l->swept = from;
+    for (msec_t t = first > lap_ago ? first : lap_ago; t <= from; t += LOOP_FAR_MS) {
+        slot_run(l, &l->far[(t / LOOP_FAR_MS) % LOOP_FAR_SLOTS]);
+    }
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
@@ -178,12 +191,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     l->timer_at = MSEC_MAX;
     msec_t end = near_floor(l->now);
     if (end - l->swept > LOOP_FAR_MS) {
-        /* Asleep for more than a lap: each near slot needs to be run only once. */
-        msec_t from = end - LOOP_FAR_MS;
-        for (msec_t t = far_floor(l->swept) + LOOP_FAR_MS; t <= from; t += LOOP_FAR_MS) {
-            slot_run(l, &l->far[(t / LOOP_FAR_MS) % LOOP_FAR_SLOTS]);
-        }
-        l->swept = from;
+        catch_up(l, end - LOOP_FAR_MS);
     }
     while (l->swept < end) {
         msec_t t = l->swept;
@@ -208,6 +216,22 @@ void loop_defer(struct loop *l, struct deferred *d)
     d->next = NULL;
     *l->deferred_tail = d;
     l->deferred_tail = &d->next;
+}
+
+void loop_defer_cancel(struct loop *l, struct deferred *d)
+{
+    if (!d->queued) {
+        return;
+    }
+    struct deferred **link = &l->deferred_head;
+    while (*link != d) {
+        link = &(*link)->next;
+    }
+    *link = d->next;
+    if (d->next == NULL) {
+        l->deferred_tail = link;
+    }
+    d->queued = false;
 }
 
 static void run_deferred(struct loop *l)
@@ -290,6 +314,7 @@ struct loop *loop_new(void)
     for (unsigned i = 0; i < LOOP_FAR_SLOTS; i++) {
         list_init(&l->far[i]);
     }
+    l->clock = coarse_now;
     l->scratch = xmalloc(LOOP_SCRATCH_SIZE);
     l->deferred_tail = &l->deferred_head;
     l->mail_tail = &l->mail_head;

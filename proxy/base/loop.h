@@ -30,7 +30,7 @@ struct deadline;
 typedef void deadline_fn(struct deadline *d);
 struct deadline {
     struct deadline *prev, *next; /* wheel slot; next == NULL: not in the wheel */
-    msec_t when;                  /* monotonic; MSEC_MAX: in the wheel but cancelled */
+    msec_t when;                  /* monotonic; MSEC_MAX: not armed */
     msec_t slot_time;             /* start of the slot it is in; when >= slot_time */
     deadline_fn *fn;              /* set by deadline_init */
 };
@@ -56,11 +56,12 @@ struct mail {
 
 struct loop {
     struct event_base *base;
-    msec_t now;         /* monotonic, as of the last event; coarse (a few ms) */
-    msec_t wall;        /* wall time, same moment */
-    msec_t wall_offset; /* wall - now, measured again every 100 ms */
-    msec_t offset_at;   /* monotonic time of that measurement */
-    char *scratch;      /* LOOP_SCRATCH_SIZE bytes that any callback may use until it returns */
+    msec_t (*clock)(void); /* coarse monotonic time; tests put their own here */
+    msec_t now;            /* monotonic, as of the last event; coarse (a few ms) */
+    msec_t wall;           /* wall time, same moment */
+    msec_t wall_offset;    /* wall - now, measured again every 100 ms */
+    msec_t offset_at;      /* monotonic time of that measurement */
+    char *scratch; /* LOOP_SCRATCH_SIZE bytes that any callback may use until it returns */
 
     struct deadline near[LOOP_NEAR_SLOTS]; /* list heads */
     struct deadline far[LOOP_FAR_SLOTS];
@@ -108,6 +109,9 @@ static inline bool deadline_armed(const struct deadline *d)
 
 /* Queues d once; it runs at the end of this turn. */
 void loop_defer(struct loop *l, struct deferred *d);
+
+/* Takes d back if it is queued; its memory may go away afterwards. */
+void loop_defer_cancel(struct loop *l, struct deferred *d);
 
 /* Any thread: fn runs on the loop's thread, in order of posting. */
 void loop_post(struct loop *l, struct mail *m);
