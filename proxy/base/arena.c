@@ -5,6 +5,7 @@
 #include "base/arena.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,13 +13,13 @@
 
 #include "base/mem.h"
 
-#define ARENA_ALIGN     16u
+#define ARENA_ALIGN     16
 #define ARENA_CHUNK_MIN 4096u
 
 struct arena_chunk {
     struct arena_chunk *older; /* next in the list to free */
-    size_t size; /* bytes of data; the struct is 16 bytes, which keeps it aligned */
-    char data[];
+    size_t size;               /* bytes of data */
+    _Alignas(ARENA_ALIGN) char data[];
 };
 
 void arena_init(struct arena *a, void *first, size_t first_size)
@@ -50,7 +51,9 @@ static void *alloc_in_new_chunk(struct arena *a, size_t n)
     if (size < n) {
         size = n;
     }
-    struct arena_chunk *chunk = xmalloc(sizeof(*chunk) + size);
+    /* A size nobody can mean must not wrap around to a small block: xmalloc aborts on it. */
+    bool possible = size <= SIZE_MAX - sizeof(struct arena_chunk);
+    struct arena_chunk *chunk = xmalloc(possible ? sizeof(*chunk) + size : SIZE_MAX);
     chunk->older = a->chunks;
     chunk->size = size;
     a->chunks = chunk;
@@ -63,7 +66,7 @@ void *arena_alloc(struct arena *a, size_t n)
 {
     size_t rounded = (n + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
     if (rounded < n) {
-        rounded = SIZE_MAX; /* a size nobody can mean: xmalloc aborts */
+        rounded = SIZE_MAX; /* alloc_in_new_chunk refuses it */
     }
     if ((size_t)(a->end - a->next) < rounded || a->next == NULL) {
         return alloc_in_new_chunk(a, rounded);

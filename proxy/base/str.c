@@ -124,6 +124,9 @@ void strbuf_reserve(struct strbuf *b, size_t extra)
     if (b->cap - b->n >= extra) {
         return;
     }
+    if (extra > SIZE_MAX / 4 || b->cap > SIZE_MAX / 4) {
+        b->p = xrealloc(b->p, SIZE_MAX); /* aborts; doubling would overflow */
+    }
     size_t cap = b->cap > 0 ? b->cap : 64;
     while (cap - b->n < extra) {
         cap *= 2;
