@@ -58,7 +58,7 @@ static void addr_from_bytes(const uint8_t ip[16], struct addr *out)
 static bool ip_bytes(struct str text, uint8_t out[16], bool *v4)
 {
     char z[INET6_ADDRSTRLEN + 1];
-    if (text.n == 0 || text.n >= sizeof(z)) {
+    if (text.n == 0 || text.n >= sizeof(z) || memchr(text.p, '\0', text.n) != NULL) {
         return false;
     }
     memcpy(z, text.p, text.n);
@@ -90,6 +90,10 @@ static bool parse_unix(struct str path, struct addr *out, const char **why)
         *why = path.n == 0 ? "the socket path is empty" : "the socket path is too long";
         return false;
     }
+    if (memchr(path.p, '\0', path.n) != NULL) {
+        *why = "the socket path holds a NUL";
+        return false;
+    }
     memset(out, 0, sizeof(*out));
     out->u.un.sun_family = AF_UNIX;
     memcpy(out->u.un.sun_path, path.p, path.n);
@@ -115,11 +119,12 @@ bool addr_parse(struct str text, struct addr *out, const char **why)
     bool bracketed = host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']';
     if (bracketed) {
         host = str_make(host.p + 1, host.n - 2);
-    }
-    if (str_eq(host, STR("*")) || host.n == 0) {
+    } else if (str_eq(host, STR("*")) || host.n == 0) {
         host = STR("0.0.0.0");
     }
-    if (!addr_from_ip(host, out) || (out->u.sa.sa_family == AF_INET6) != bracketed) {
+    /* By its spelling, not its family: [::ffff:127.0.0.1] becomes IPv4. */
+    bool v6_spelling = str_index(host, ':') < host.n;
+    if (v6_spelling != bracketed || !addr_from_ip(host, out)) {
         *why = "expected a numeric address: 127.0.0.1:80, [::1]:80, *:80 or unix:/path";
         return false;
     }
@@ -150,6 +155,10 @@ bool cidr_parse(struct str text, struct cidr *out)
 static bool cidr_holds(const struct cidr *c, const uint8_t ip[16])
 {
     if (c->bits > 128) {
+        return false;
+    }
+    /* ::/0 or ::1/64 mean IPv6: they must not hold every IPv4 peer by way of ::ffff:0:0/96. */
+    if (c->bits < 96 && memcmp(ip, v4_prefix, sizeof(v4_prefix)) == 0) {
         return false;
     }
     size_t whole = c->bits / 8;
@@ -190,7 +199,9 @@ size_t addr_text(const struct addr *a, char out[ADDR_TEXT_MAX])
     char ip[ADDR_TEXT_MAX];
     addr_ip_text(a, ip);
     if (a->len > 0 && a->u.sa.sa_family == AF_UNIX) {
-        return (size_t)snprintf(out, ADDR_TEXT_MAX, "unix:%s", a->u.un.sun_path);
+        /* The kernel's path may fill sun_path without a NUL. */
+        size_t room = a->len - offsetof(struct sockaddr_un, sun_path);
+        return (size_t)snprintf(out, ADDR_TEXT_MAX, "unix:%.*s", (int)room, a->u.un.sun_path);
     }
     const char *format = strchr(ip, ':') != NULL ? "[%.100s]:%u" : "%.100s:%u";
     return (size_t)snprintf(out, ADDR_TEXT_MAX, format, ip, (unsigned)addr_port(a));

@@ -39,7 +39,8 @@ struct cidr_set {
  */
 bool addr_parse(struct str text, struct addr *out, const char **why);
 
-/* "IP", "IP/bits", "unix" (a Unix-socket peer). False when malformed. */
+/* "IP", "IP/bits", "unix" (a Unix-socket peer). False when malformed. An IPv6 range never holds
+ * IPv4 peers, unless it lies within ::ffff:0:0/96. */
 bool cidr_parse(struct str text, struct cidr *out);
 
 /* Does the set hold this peer? Never for an unset address. */
