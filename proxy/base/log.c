@@ -32,14 +32,16 @@ bool log_enabled(enum log_level level)
     return (int)level >= atomic_load_explicit(&current_level, memory_order_relaxed);
 }
 
-/* Copies text with control bytes and (for JSON) quotes escaped; returns the length written. */
+/* Copies text with (for JSON) quotes escaped, and in either form all but printable ASCII:
+ * control bytes, and the UTF-8 controls and line separators that readers of a log split at.
+ * Returns the length written. */
 static size_t escape_into(char *out, size_t cap, const char *text, bool json)
 {
     size_t n = 0;
     for (; *text != '\0' && n + 7 < cap; text++) {
         unsigned char c = (unsigned char)*text;
-        if (c < 0x20 || c == 0x7f) {
-            n += (size_t)snprintf(out + n, cap - n, json ? "\\u%04x" : "\\x%02x", c);
+        if (c < 0x20 || c >= 0x7f) {
+            n += (size_t)snprintf(out + n, cap - n, json ? "\\\\x%02x" : "\\x%02x", c);
         } else if (json && (c == '"' || c == '\\')) {
             out[n++] = '\\';
             out[n++] = (char)c;

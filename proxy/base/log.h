@@ -1,7 +1,8 @@
 /*
- * The error log: one line per event on stderr (or the file given), `time level message`, or one
- * JSON object per line. Control bytes are escaped, so that no peer can forge a line. Any
- * thread; a line is written with one write(2). The access log is flow/accesslog.
+ * The error log: one line per event on stderr, `time level message`, or one JSON object per
+ * line. All but printable ASCII is written as \xNN, so that no peer can forge a line or make it
+ * unreadable. Any thread; a line is written with one write(2). The access log is
+ * flow/accesslog.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
