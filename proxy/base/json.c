@@ -218,7 +218,10 @@ static bool scan_value(struct scan *s)
     case 't': ok = scan_word(s, STR("true")); break;
     case 'f': ok = scan_word(s, STR("false")); break;
     case 'n': ok = scan_word(s, STR("null")); break;
-    default: ok = scan_number(s); break;
+    default:
+        ok = *s->p == '-' || (*s->p >= '0' && *s->p <= '9') ? scan_number(s)
+                                                            : fault(s, "not a JSON value");
+        break;
     }
     skip_space(s);
     return ok;
