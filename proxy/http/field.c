@@ -4,6 +4,7 @@
  */
 #include "http/field.h"
 
+#include <assert.h>
 #include <stddef.h>
 
 #define SLOTS 256u /* over three times the number of names */
@@ -47,6 +48,7 @@ void field_table_init(void)
 
 enum field_id field_lookup(struct str name)
 {
+    assert(ready); /* without the table no framing field would be known */
     if (name.n == 0) {
         return FIELD_OTHER;
     }

@@ -97,7 +97,7 @@ static struct str joined(const struct msg *m, enum field_id id, struct str name,
     for (size_t i = 0; i < m->n_fields; i++) {
         const struct field *f = &m->fields[i];
         if (line_is(f, id, name)) {
-            if (n > 0) {
+            if (f != first) {
                 out[n++] = ',';
                 out[n++] = ' ';
             }
@@ -151,6 +151,9 @@ void msg_add(struct msg *m, struct arena *a, struct str name, struct str value)
         m->fields = grown;
         m->cap_fields = cap;
     }
+    if (value.p == NULL) {
+        value = STR(""); /* a NULL value means absence to those who read */
+    }
     m->fields[m->n_fields++] = (struct field){name, value, field_lookup(name)};
 }
 
@@ -177,10 +180,11 @@ struct str msg_cookie(const struct msg *m, struct str name, bool *ambiguous)
         struct str pair;
         while (str_next(&rest, ';', &pair)) {
             size_t eq = str_index(pair, '=');
-            if (eq == pair.n || !str_eq(str_make(pair.p, eq), name)) {
+            /* Backends trim around the "=", so "sid =x" names sid to them. */
+            if (eq == pair.n || !str_eq(str_trim(str_make(pair.p, eq)), name)) {
                 continue;
             }
-            struct str value = str_skip(pair, eq + 1);
+            struct str value = str_trim(str_skip(pair, eq + 1));
             if (value.n >= 2 && value.p[0] == '"' && value.p[value.n - 1] == '"') {
                 value = str_make(value.p + 1, value.n - 2);
             }
@@ -198,36 +202,73 @@ struct str status_phrase(int status)
 {
     static const struct {
         int status;
-        struct str phrase;
+        const char *phrase;
     } phrases[] = {
-#define PHRASE(code, text) {code, {text, sizeof(text) - 1}},
-        PHRASE(100, "Continue") PHRASE(101, "Switching Protocols") PHRASE(
-            103, "Early Hints") PHRASE(200, "OK") PHRASE(201, "Created") PHRASE(202, "Accepted")
-            PHRASE(203, "Non-Authoritative Information") PHRASE(204, "No Content") PHRASE(
-                206, "Partial Content") PHRASE(300, "Multiple Choices")
-                PHRASE(301, "Moved Permanently") PHRASE(302, "Found") PHRASE(
-                    303, "See Other") PHRASE(304, "Not Modified")
-                    PHRASE(307, "Temporary Redirect") PHRASE(308, "Permanent Redirect") PHRASE(
-                        400, "Bad Request") PHRASE(401, "Unauthorized") PHRASE(403, "Forbidden")
-                        PHRASE(404, "Not Found") PHRASE(405, "Method Not Allowed") PHRASE(
-                            408, "Request Timeout") PHRASE(409, "Conflict") PHRASE(410, "Gone")
-                            PHRASE(413, "Content Too Large") PHRASE(414, "URI Too Long") PHRASE(
-                                416, "Range Not Satisfiable") PHRASE(417, "Expectation Failed")
-                                PHRASE(421, "Misdirected Request") PHRASE(
-                                    422, "Unprocessable Content") PHRASE(429,
-                                                                         "Too Many Requests")
-                                    PHRASE(431, "Request Header Fields Too Large")
-                                        PHRASE(500, "Internal Server Error") PHRASE(
-                                            501, "Not Implemented") PHRASE(502, "Bad Gateway")
-                                            PHRASE(503, "Service Unavailable")
-                                                PHRASE(504, "Gateway Timeout")
-                                                    PHRASE(505, "HTTP Version Not Supported")
-                                                        PHRASE(508, "Loop Detected")
-#undef PHRASE
+        /* The IANA registry of status codes. */
+        {100, "Continue"},
+        {101, "Switching Protocols"},
+        {102, "Processing"},
+        {103, "Early Hints"},
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {203, "Non-Authoritative Information"},
+        {204, "No Content"},
+        {205, "Reset Content"},
+        {206, "Partial Content"},
+        {207, "Multi-Status"},
+        {208, "Already Reported"},
+        {226, "IM Used"},
+        {300, "Multiple Choices"},
+        {301, "Moved Permanently"},
+        {302, "Found"},
+        {303, "See Other"},
+        {304, "Not Modified"},
+        {305, "Use Proxy"},
+        {307, "Temporary Redirect"},
+        {308, "Permanent Redirect"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {402, "Payment Required"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {406, "Not Acceptable"},
+        {407, "Proxy Authentication Required"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {411, "Length Required"},
+        {412, "Precondition Failed"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {415, "Unsupported Media Type"},
+        {416, "Range Not Satisfiable"},
+        {417, "Expectation Failed"},
+        {421, "Misdirected Request"},
+        {422, "Unprocessable Content"},
+        {423, "Locked"},
+        {424, "Failed Dependency"},
+        {425, "Too Early"},
+        {426, "Upgrade Required"},
+        {428, "Precondition Required"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {451, "Unavailable For Legal Reasons"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
+        {506, "Variant Also Negotiates"},
+        {507, "Insufficient Storage"},
+        {508, "Loop Detected"},
+        {511, "Network Authentication Required"},
     };
     for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++) {
         if (phrases[i].status == status) {
-            return phrases[i].phrase;
+            return str_from(phrases[i].phrase);
         }
     }
     return STR("");

@@ -95,7 +95,7 @@ bool msg_has_token(const struct msg *m, enum field_id id, struct str token);
 /* Is the field named in Connection (RFC 9110 7.6.1)? */
 bool msg_connection_lists(const struct msg *m, struct str name);
 
-/* Appends a field line; name and value must live as long as the arena. */
+/* Appends a field line; name and value must live as long as the arena. A NULL value is "". */
 void msg_add(struct msg *m, struct arena *a, struct str name, struct str value);
 
 /* Removes every line with this id. */
