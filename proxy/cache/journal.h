@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "cache/entry.h"
+#include "cache/glob.h"
 #include "cache/stamp.h"
 
 struct journal;
@@ -79,9 +80,5 @@ struct journal_stats {
     uint64_t coarsened;
 };
 void journal_stats(const struct journal *j, struct journal_stats *out);
-
-/* Glob match as Redis's stringmatchlen (* ? [..] [^..] \x), iterative, O(pattern * name) worst.
- */
-bool glob_match(struct str pattern, struct str name);
 
 #endif
