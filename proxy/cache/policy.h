@@ -32,24 +32,45 @@ struct lookup_verdict {
 void policy_lookup(const struct route_settings *route, const struct msg *request,
                    struct arena *a, struct lookup_verdict *out);
 
+/* What the name of an entry holds of the caller (bits). */
+enum keyed {
+    KEYED_IDENTITY = 1 << 0,      /* some identity */
+    KEYED_AUTHORIZATION = 1 << 1, /* one that came from Authorization, or that field itself */
+    KEYED_COOKIE = 1 << 2,        /* one that came from a cookie, or a cookie */
+};
+
+/* The bits of enum keyed for a route; a constant of the route. */
+unsigned policy_keyed(const struct settings *settings, const struct route_settings *route);
+
 /* Whether and how an answer is stored. */
 struct store_verdict {
     bool store;
     enum reason reason; /* why not */
     unsigned flags;     /* enum entry_flag */
     msec_t age;         /* corrected initial age (4.2.3) */
-    msec_t lifetime;    /* freshness lifetime, without jitter */
+    msec_t lifetime;    /* freshness lifetime, without jitter; the route's own ttl counts from
+                           the receipt, so it includes `age` then */
     msec_t stale;       /* windows after expiry */
     msec_t stale_if_error;
-    struct vary_spec vary; /* parsed Vary of the answer, names in the arena */
+    struct vary_spec vary;  /* Vary of the answer, names in the arena; without those that the
+                               key answers for (Cookie, Authorization) */
+    struct str omit_fields; /* comma-separated names that must not enter the entry
+                               (no-cache="…", private="…"; 5.2.2.4, 5.2.2.7); STR_NULL: none */
+    bool no_transform;      /* the body may not be recoded (RFC 9110 7.7) */
 };
 
-/* Judges a complete response head for storage (RFC 9111 section 3). request_time and
- * response_time are wall times of the fetch (4.2.3). `identity_keyed`: the name holds an
- * identity. */
+/*
+ * Judges a complete response head for storage (RFC 9111 section 3). request is what was sent to
+ * the origin: whether it holds Authorization decides by 3.5. request_time and response_time are
+ * wall times of the fetch (4.2.3). keyed: policy_keyed() of the route. After a 304 the caller
+ * passes the freshened head of the stored response (4.3.4).
+ *
+ * A POST on a route without method_body is storable for GET only with explicit freshness and a
+ * Content-Location equal to its target (RFC 9110 9.3.3); the caller compares the two.
+ */
 void policy_store(const struct route_settings *route, const struct msg *request,
                   const struct msg *response, msec_t request_time, msec_t response_time,
-                  bool identity_keyed, struct arena *a, struct store_verdict *out);
+                  unsigned keyed, struct arena *a, struct store_verdict *out);
 
 enum reuse {
     REUSE_FRESH,           /* send it */
@@ -59,9 +80,10 @@ enum reuse {
     REUSE_NONE,            /* of no use but as a validator */
 };
 
-/* May this valid entry answer this request at `now` (wall)? Takes the request's directives when
- * honoured (max-age, max-stale, min-fresh), the entry's flags and windows. `soft`: the journal
- * made it stale. */
+/* May this valid entry answer this request at `now` (wall; RFC 9111 section 4)? Takes the
+ * request's directives when honoured (max-age, max-stale, min-fresh), the entry's flags and
+ * windows. `soft`: the journal made it stale; then its windows count as begun just now, unless
+ * it had expired before. */
 enum reuse policy_reuse(const struct entry *e, const struct lookup_verdict *lv, bool soft,
                         msec_t now);
 
