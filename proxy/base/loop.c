@@ -137,6 +137,9 @@ static void slot_run(struct loop *l, struct deadline *head)
     while (due.next != &due) {
         struct deadline *d = due.next;
         list_del(d);
+        if (d->when == MSEC_MAX) {
+            continue; /* disarmed */
+        }
         if (d->when > l->now) {
             wheel_insert(l, d);
         } else {
@@ -345,7 +348,7 @@ void loop_free(struct loop *l)
 void loop_turn(struct loop *l, bool block)
 {
     run_deferred(l);
-    event_base_loop(l->base, block ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
+    event_base_loop(l->base, block ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK);
     run_deferred(l);
 }
 

@@ -22,6 +22,7 @@
 
 #define SEGMENTS_MAX   8
 #define FLUSH_IOV      32
+#define LAST_READS     64
 #define TLS_RECORD_MAX 16384
 
 /* One queued piece of output: bytes of its own behind the struct, or somebody's until release.
@@ -54,7 +55,8 @@ static void arm(struct stream *s)
         if (s->want_read || s->handshaking) {
             want |= EV_READ;
         }
-        if (s->q_head != NULL || s->tls_wants_write) {
+        /* Queued payload waits for the handshake; a writable socket must not wake us for it. */
+        if ((s->q_head != NULL && !s->handshaking) || s->tls_wants_write) {
             want |= EV_WRITE;
         }
     }
@@ -83,6 +85,26 @@ static void stream_fail(struct stream *s, enum stream_error e, int error_number)
     loop_defer(s->loop, &s->deferred);
 }
 
+static void queue_release(struct stream *s)
+{
+    while (s->q_head != NULL) {
+        struct send_node *node = s->q_head;
+        s->q_head = node->next;
+        node_free(node);
+    }
+    s->q_tail = NULL;
+    s->pending = 0;
+}
+
+/* A plain socket that takes no more output may still hold the peer's answer (413, then a
+ * close): the owner is offered what has arrived before it hears of the failure. */
+static void write_fail(struct stream *s, int error_number)
+{
+    s->write_failed = true;
+    s->error_number = error_number;
+    loop_defer(s->loop, &s->deferred);
+}
+
 static void stream_init(struct stream *s, struct loop *l, const struct stream_ops *ops, int fd)
 {
     *s = (struct stream){.loop = l, .ops = ops, .fd = fd, .want_read = true};
@@ -95,6 +117,7 @@ void stream_open(struct stream *s, struct loop *l, const struct stream_ops *ops,
     stream_init(s, l, ops, fd);
     s->ssl = ssl;
     s->handshaking = ssl != NULL;
+    s->tls_wants_write = ssl != NULL && !SSL_is_server(ssl); /* the client speaks first */
     arm(s);
 }
 
@@ -121,7 +144,8 @@ void stream_connect(struct stream *s, struct loop *l, const struct stream_ops *o
         return;
     }
     set_nodelay(fd, family);
-    if (connect(fd, &to->u.sa, to->len) != 0 && errno != EINPROGRESS && errno != EAGAIN) {
+    /* EAGAIN is a Unix socket's full backlog: nothing is under way then. */
+    if (connect(fd, &to->u.sa, to->len) != 0 && errno != EINPROGRESS) {
         stream_fail(s, STREAM_REFUSED, errno);
         return;
     }
@@ -135,6 +159,23 @@ void stream_connect(struct stream *s, struct loop *l, const struct stream_ops *o
     }
     s->connecting = true;
     arm(s);
+}
+
+/* One line for a failed handshake, with the name asked for and what verification said. */
+static void log_handshake(const SSL *ssl, bool closed)
+{
+    static struct log_limit limit;
+    if (!log_allowed(&limit)) {
+        return;
+    }
+    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    const char *reason = ERR_reason_error_string(ERR_peek_error());
+    long verify = SSL_get_verify_result(ssl);
+    log_info("TLS handshake %s %s failed: %s%s%s", SSL_is_server(ssl) ? "for" : "with",
+             name != NULL ? name : "a peer without a name",
+             closed || reason == NULL ? "connection closed" : reason,
+             verify != X509_V_OK ? ": " : "",
+             verify != X509_V_OK ? X509_verify_cert_error_string(verify) : "");
 }
 
 /* Translates an OpenSSL result; IO_AGAIN leaves the interest as the session wants it. */
@@ -152,21 +193,16 @@ static enum io_result tls_result(struct stream *s, int result, enum stream_error
     if (error == SSL_ERROR_ZERO_RETURN) {
         return IO_EOF;
     }
-    unsigned long code = ERR_peek_error();
-    bool truncated =
-        error == SSL_ERROR_SSL && ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+    int error_number = errno;
+    bool truncated = error == SSL_ERROR_SSL &&
+                     ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
     if (when_broken == STREAM_HANDSHAKE) {
-        char text[160];
-        ERR_error_string_n(code, text, sizeof(text));
-        long verify = SSL_get_verify_result(s->ssl);
-        static struct log_limit limit;
-        if (log_allowed(&limit)) {
-            log_info("TLS handshake failed: %s%s%s", code != 0 ? text : "connection closed",
-                     verify != X509_V_OK ? ": " : "",
-                     verify != X509_V_OK ? X509_verify_cert_error_string(verify) : "");
-        }
+        log_handshake(s->ssl, truncated);
+    } else if (truncated) {
+        when_broken = STREAM_TRUNCATED;
     }
-    stream_fail(s, truncated ? STREAM_TRUNCATED : when_broken, errno);
+    ERR_clear_error();
+    stream_fail(s, when_broken, error_number);
     return IO_ERROR;
 }
 
@@ -232,7 +268,7 @@ static bool write_plain(struct stream *s, const struct iovec *iov, int n, size_t
         if (errno == EAGAIN || errno == EWOULDBLOCK) {
             return true;
         }
-        stream_fail(s, STREAM_RESET, errno);
+        write_fail(s, errno);
         return false;
     }
     *sent = (size_t)wrote;
@@ -327,7 +363,7 @@ static bool can_write_now(const struct stream *s)
 void stream_send(struct stream *s, const struct segment *segs, size_t n)
 {
     size_t sent = 0;
-    if (s->fd < 0 || s->broken || s->shut) {
+    if (s->fd < 0 || s->broken || s->write_failed || s->shut) {
         for (size_t i = 0; i < n; i++) {
             segment_done(&segs[i]);
         }
@@ -371,7 +407,7 @@ static void finish_shutdown(struct stream *s)
 
 void stream_shutdown(struct stream *s)
 {
-    if (s->fd < 0 || s->broken || s->shut) {
+    if (s->fd < 0 || s->broken || s->write_failed || s->shut) {
         return;
     }
     s->shut = true;
@@ -408,7 +444,12 @@ static bool flush(struct stream *s)
         iov[n].iov_base = (void *)(uintptr_t)node->p;
         iov[n++].iov_len = node->n;
     }
-    if (n == 0 || !write_some(s, iov, n, &sent)) {
+    if (n == 0) {
+        return false;
+    }
+    if (!write_some(s, iov, n, &sent)) {
+        queue_release(s);
+        arm(s);
         return false;
     }
     queue_consume(s, sent);
@@ -462,6 +503,9 @@ static bool establish(struct stream *s)
         return false;
     }
     if (was_opening) {
+        if (s->shut && s->q_head == NULL) {
+            finish_shutdown(s);
+        }
         arm(s);
         if (s->ops->connected != NULL) {
             s->ops->connected(s);
@@ -493,13 +537,30 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+/* After a failed write: what the peer had sent is read, within reason, then `failed`. */
+static void last_read(struct stream *s)
+{
+    for (unsigned i = 0; i < LAST_READS && s->want_read; i++) {
+        uint64_t before = s->bytes_in;
+        s->ops->readable(s);
+        if (s->fd < 0 || s->broken || s->bytes_in == before) {
+            break;
+        }
+    }
+    if (s->fd >= 0 && !s->broken) {
+        stream_fail(s, STREAM_RESET, s->error_number);
+    }
+}
+
 static void on_deferred(struct deferred *d)
 {
     struct stream *s = container_of(d, struct stream, deferred);
+    if (s->fd >= 0 && s->write_failed && !s->broken) {
+        last_read(s); /* queues us again, with the failure to deliver */
+        return;
+    }
     if (s->broken) {
-        if (s->ops != NULL) {
-            s->ops->failed(s, (enum stream_error)s->error);
-        }
+        s->ops->failed(s, (enum stream_error)s->error);
         return;
     }
     if (s->fd >= 0 && s->want_read && !s->handshaking && !s->connecting) {
@@ -509,7 +570,9 @@ static void on_deferred(struct deferred *d)
 
 void stream_close(struct stream *s, bool reset)
 {
-    s->ops = s->broken ? NULL : s->ops;
+    if (s->ops != NULL) {
+        loop_defer_cancel(s->loop, &s->deferred);
+    }
     if (s->fd < 0) {
         return;
     }
@@ -531,19 +594,14 @@ void stream_close(struct stream *s, bool reset)
     }
     close(s->fd);
     s->fd = -1;
-    while (s->q_head != NULL) {
-        struct send_node *node = s->q_head;
-        s->q_head = node->next;
-        node_free(node);
-    }
-    s->q_tail = NULL;
-    s->pending = 0;
+    queue_release(s);
 }
 
 bool stream_peek_dirty(struct stream *s)
 {
     char byte;
-    if (s->fd < 0 || s->broken || (s->ssl != NULL && SSL_pending(s->ssl) > 0)) {
+    if (s->fd < 0 || s->broken || s->write_failed ||
+        (s->ssl != NULL && SSL_pending(s->ssl) > 0)) {
         return true;
     }
     ssize_t got = recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);

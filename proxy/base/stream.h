@@ -5,7 +5,8 @@
  * Embedded in its owner (a client, an upstream connection, a Redis link), which finds itself
  * with container_of. All calls and callbacks on the loop's thread. Callbacks come from the loop
  * only, never from inside a stream_ call; an error met while sending is delivered by `failed`
- * at the end of the turn. After stream_close() no callback comes any more.
+ * at the end of the turn. After stream_close() no callback comes any more; outside a callback
+ * of the stream itself its memory may go away at once. Zero-initialise it before the first use.
  */
 #ifndef BASE_STREAM_H
 #define BASE_STREAM_H
@@ -24,7 +25,7 @@ struct stream;
 enum stream_error {
     STREAM_OK,
     STREAM_REFUSED,   /* connect failed: errno in s->error_number */
-    STREAM_HANDSHAKE, /* TLS handshake or verification failed; text in the log */
+    STREAM_HANDSHAKE, /* TLS handshake or verification failed, or cut short; text in the log */
     STREAM_RESET,     /* reset or another I/O error */
     STREAM_TRUNCATED, /* TLS ended without close_notify */
 };
@@ -66,6 +67,7 @@ struct stream {
     bool connecting;          /* connect under way */
     bool handshaking;         /* TLS handshake under way */
     bool broken;              /* an error was met; `failed` is due or delivered */
+    bool write_failed;        /* output is broken; input is read once more, then `failed` */
     bool tls_wants_write;     /* SSL_read needs the socket writable */
     bool shut;                /* our side is to end when the queue is empty */
     uint8_t error;            /* enum stream_error to deliver */
@@ -111,7 +113,7 @@ bool stream_peek_dirty(struct stream *s);
 
 static inline bool stream_is_open(const struct stream *s)
 {
-    return s->fd >= 0 && !s->broken;
+    return s->fd >= 0 && !s->broken && !s->write_failed;
 }
 
 #endif

@@ -89,6 +89,52 @@ static void probe_init(struct probe *p)
     deadline_init(&p->deadline, on_probe);
 }
 
+static void on_endless(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    ++*(unsigned *)arg;
+}
+
+/* A turn is one turn even when there is always something to do. */
+static void test_one_turn(void **state)
+{
+    struct loop *l = *state;
+    struct event event;
+    unsigned calls = 0;
+    /* A fresh eventfd is writable for ever. */
+    event_assign(&event, l->base, l->mail_fd, EV_WRITE | EV_PERSIST, on_endless, &calls);
+    event_add(&event, NULL);
+    loop_turn(l, false);
+    assert_int_equal(calls, 1);
+    loop_turn(l, true);
+    assert_int_equal(calls, 2);
+    event_del(&event);
+}
+
+static void test_disarm(void **state)
+{
+    struct loop *l = *state;
+    struct probe p;
+    probe_init(&p);
+    deadline_set(l, &p.deadline, 100);
+    deadline_disarm(&p.deadline);
+    assert_false(deadline_armed(&p.deadline));
+    advance(l, 50);
+    msec_t due = l->now + 500;
+    deadline_set(l, &p.deadline, 500);
+    assert_true(deadline_armed(&p.deadline));
+    advance(l, 1000);
+    assert_int_equal(p.count, 1);
+    assert_in_range(p.fired_at, due, due + LOOP_TICK_MS);
+    deadline_set(l, &p.deadline, 100);
+    deadline_disarm(&p.deadline);
+    advance(l, MINUTE); /* leaves the wheel */
+    assert_int_equal(p.count, 1);
+    assert_int_equal(l->timer_at, MSEC_MAX);
+    deadline_cancel(&p.deadline);
+}
+
 static void test_unarmed(void **state)
 {
     struct loop *l = *state;
@@ -502,6 +548,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_unarmed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_turn, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_disarm, setup, teardown),
         cmocka_unit_test_setup_teardown(test_precision, setup, teardown),
         cmocka_unit_test_setup_teardown(test_order, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many, setup, teardown),
