@@ -13,8 +13,7 @@ struct unit {
 };
 
 static const struct unit durations[] = {
-    {"ms", 1},       {"s", 1000},      {"m", 60000},
-    {"h", 3600000},  {"d", 86400000},  {"w", 604800000},
+    {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}, {"w", 604800000},
 };
 
 /* The names with b come first: they are the ones printed. */
