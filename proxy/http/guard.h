@@ -2,8 +2,8 @@
  * The guard in front of llhttp: finds the end of a message head and refuses what llhttp 8.1.0
  * still lets through or what a proxy must be stricter about (RFC 9112 sections 2.2, 3, 5;
  * hardening F9-F13, F19, F20): bare CR or LF, NUL and other controls, obs-fold, white space
- * around field names, empty names, sizes. Works on whatever has arrived, resumes where it
- * stopped.
+ * around field names, empty names, other protocols and versions, sizes. Works on whatever has
+ * arrived, resumes where it stopped.
  */
 #ifndef HTTP_GUARD_H
 #define HTTP_GUARD_H
@@ -29,14 +29,15 @@ struct guard {
 
 enum guard_result {
     GUARD_MORE,   /* the head is not complete */
-    GUARD_DONE,   /* complete and clean: *head_len bytes from g->start's beginning of buffer */
+    GUARD_DONE,   /* complete and clean: bytes g->start to *head_len of the buffer */
     GUARD_REFUSE, /* refuse and close: *status and *why say how (request side) */
 };
 
 /*
- * Looks at buf (all of the head that has arrived so far). On GUARD_DONE *head_len is the offset
- * just after the empty line. A request may start with one empty line (RFC 9112 2.2); a response
- * may not (`response`).
+ * Looks at buf (all of the head that has arrived so far; each call gets at least the bytes of
+ * the one before). On GUARD_DONE *head_len is the offset just after the empty line, and the
+ * head to parse begins at g->start: a request may have one empty line before it (RFC 9112 2.2),
+ * a response (`response`) may not. *status is 400, 414, 431 or 505.
  */
 enum guard_result guard_scan(struct guard *g, struct str buf, const struct guard_limits *limits,
                              bool response, size_t *head_len, int *status, const char **why);
