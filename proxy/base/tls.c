@@ -545,7 +545,8 @@ static bool set_peer_name(const struct tls_client *t, SSL *ssl, const char *name
     if (!t->verify) {
         return true;
     }
-    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+                               X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     return SSL_set1_host(ssl, name) == 1;
 }
 
