@@ -343,50 +343,43 @@ static size_t put_list(char *out, struct str s)
     return solid;
 }
 
-static bool is_line_of(const struct field *f, enum field_id id, struct str name)
+/* The combined field value (RFC 9110 5.3) as put_list() has it. */
+static struct str plain_list(struct str name, const struct msg *request, struct arena *a)
 {
-    return f->id == id && (id != FIELD_OTHER || str_ieq(f->name, name));
+    struct str value = msg_joined_name(request, name, a);
+    if (str_index(value, ',') < value.n) {
+        char *out = arena_alloc(a, value.n);
+        return str_make(out, put_list(out, value));
+    }
+    return value;
 }
 
-/* Lines of the field joined by ",", normalised, or by LF (which no value holds) as they are. */
+/* Lines as they are, joined by LF, which no value holds. */
+static struct str plain_lines(enum field_id id, const struct msg *request, struct arena *a)
+{
+    size_t room = 0, n = 0;
+    for (size_t i = 0; i < request->n_fields; i++) {
+        room += request->fields[i].id == id ? request->fields[i].value.n + 1 : 0;
+    }
+    char *out = arena_alloc(a, room);
+    for (size_t i = 0; i < request->n_fields; i++) {
+        const struct field *f = &request->fields[i];
+        if (f->id == id) {
+            memcpy(out + n, f->value.p, f->value.n);
+            n += f->value.n;
+            out[n++] = '\n';
+        }
+    }
+    return str_make(out, n - 1);
+}
+
 static struct str plain_value(enum field_id id, struct str name, const struct msg *request,
                               struct arena *a)
 {
-    bool list = id == FIELD_OTHER || (field_flags(id) & FIELD_LIST) != 0;
-    size_t lines = 0, room = 0;
-    struct str only = STR_NULL;
-    for (size_t i = 0; i < request->n_fields; i++) {
-        const struct field *f = &request->fields[i];
-        if (is_line_of(f, id, name)) {
-            only = f->value;
-            room += f->value.n + 1;
-            lines++;
-        }
+    if (id == FIELD_OTHER || (field_flags(id) & FIELD_LIST) != 0) {
+        return plain_list(name, request, a);
     }
-    if (lines == 0) {
-        return STR_NULL;
-    }
-    if (lines == 1 && (!list || str_index(only, ',') == only.n)) {
-        return only.n > 0 ? only : STR("");
-    }
-    char *out = arena_alloc(a, room);
-    size_t n = 0, joined = 0;
-    for (size_t i = 0; i < request->n_fields; i++) {
-        const struct field *f = &request->fields[i];
-        if (!is_line_of(f, id, name)) {
-            continue;
-        }
-        if (joined++ > 0) {
-            out[n++] = list ? ',' : '\n';
-        }
-        if (list) {
-            n += put_list(out + n, f->value);
-        } else if (f->value.n > 0) {
-            memcpy(out + n, f->value.p, f->value.n);
-            n += f->value.n;
-        }
-    }
-    return str_make(out, n);
+    return msg_count(request, id) > 1 ? plain_lines(id, request, a) : msg_get(request, id);
 }
 
 struct str vary_value(struct str name, const struct msg *request, struct arena *a)
