@@ -217,7 +217,7 @@ static void reap(struct jwks *k)
     }
 }
 
-/* Starts what is due; returns the milliseconds until something else will be. */
+/* Starts what is due; returns the milliseconds until something else will be, 0 to run it. */
 static msec_t start_due(struct jwks *k)
 {
     msec_t now = clock_monotonic();
@@ -245,15 +245,12 @@ static void *fetch_thread(void *arg)
 {
     struct jwks *k = arg;
     while (!atomic_load(&k->stop)) {
-        msec_t wait = start_due(k);
         int running;
         curl_multi_perform(k->multi, &running);
         reap(k);
-        if (running == 0 && wait == 0) {
-            continue; /* a fetch ended at once: look again when the next one is due */
-        }
+        msec_t wait = start_due(k);
         /* curl cuts this short for its own timeouts, and for curl_multi_wakeup(). */
-        curl_multi_poll(k->multi, NULL, 0, (int)clamp(wait, 1, 3600 * 1000), NULL);
+        curl_multi_poll(k->multi, NULL, 0, (int)clamp(wait, 0, 3600 * 1000), NULL);
     }
     for (size_t i = 0; i < k->n; i++) {
         if (k->sources[i].running) {
