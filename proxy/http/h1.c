@@ -10,11 +10,14 @@
 
 #include "base/log.h"
 
+#define CONNECTION_OPTIONS_MAX 32 /* each is compared with every field */
+
 /* One parse; the parser's callbacks fill the message. */
 struct head_parse {
     llhttp_t parser;
     struct msg *msg;
     struct arena *arena;
+    bool complete; /* the end of the head was reached */
 };
 
 static int on_url(llhttp_t *p, const char *at, size_t n)
@@ -47,7 +50,7 @@ static int on_value(llhttp_t *p, const char *at, size_t n)
 
 static int on_headers_complete(llhttp_t *p)
 {
-    (void)p;
+    ((struct head_parse *)(void *)p)->complete = true;
     return 1; /* the body is framed by http/body */
 }
 
@@ -66,6 +69,36 @@ static struct h1_verdict refuse(int status, const char *why)
 
 static const struct h1_verdict fine = {0, NULL};
 
+/* What llhttp has against the head; its reasons are literals. */
+static struct h1_verdict parser_error(const llhttp_t *p, llhttp_errno_t e)
+{
+    if (e == HPE_INVALID_METHOD || e == HPE_INVALID_CONSTANT) {
+        /* The constant is the method's too: the guard has seen to the version. */
+        return refuse(501, "unknown method");
+    }
+    return refuse(400,
+                  p->reason != NULL && p->reason[0] != '\0' ? p->reason : "malformed head");
+}
+
+/* A copy of the head with spaces for the tabs at the ends of its lines; STR_NULL when there are
+ * none. */
+static struct str without_trailing_tabs(struct str head, struct arena *a)
+{
+    if (memmem(head.p, head.n, "\t\r\n", 3) == NULL) {
+        return STR_NULL;
+    }
+    char *copy = arena_alloc(a, head.n);
+    memcpy(copy, head.p, head.n);
+    bool at_end = false;
+    for (size_t i = head.n; i-- > 0;) {
+        at_end = copy[i] == '\r' || (at_end && (copy[i] == ' ' || copy[i] == '\t'));
+        if (at_end && copy[i] == '\t') {
+            copy[i] = ' ';
+        }
+    }
+    return str_make(copy, head.n);
+}
+
 /* Runs llhttp over the whole head. */
 static struct h1_verdict split_head(struct str head, llhttp_type_t type, struct arena *a,
                                     struct msg *out)
@@ -74,13 +107,17 @@ static struct h1_verdict split_head(struct str head, llhttp_type_t type, struct 
     *out = (struct msg){0};
     llhttp_init(&hp.parser, type, &head_settings);
     llhttp_errno_t e = llhttp_execute(&hp.parser, head.p, head.n);
+    if (e == HPE_INVALID_CONTENT_LENGTH) {
+        /* "5" HTAB is a good Content-Length; llhttp only knows SP there. */
+        struct str copy = without_trailing_tabs(head, a);
+        if (copy.n > 0) {
+            return split_head(copy, type, a, out);
+        }
+    }
     if (e != HPE_OK && e != HPE_PAUSED_UPGRADE) {
-        if (e == HPE_INVALID_METHOD) {
-            return refuse(501, "unknown method");
-        }
-        if (e == HPE_INVALID_VERSION) {
-            return refuse(505, "unsupported HTTP version");
-        }
+        return parser_error(&hp.parser, e);
+    }
+    if (!hp.complete) { /* PRI: it waits for the rest of HTTP/2's preface */
         return refuse(400, "malformed head");
     }
     if (hp.parser.http_major != 1 || hp.parser.http_minor > 1) {
@@ -136,9 +173,10 @@ static void parse_connection(struct msg *m)
                  msg_find(m, FIELD_UPGRADE) != NULL;
 }
 
-/* A field that Connection names may not be one that decides anything (H2). */
-static struct h1_verdict check_connection_names(const struct msg *m)
+/* What Connection names: few, and of a request no field that decides anything (H2). */
+static struct h1_verdict check_connection_names(const struct msg *m, bool is_request)
 {
+    size_t count = 0;
     for (size_t i = 0; i < m->n_fields; i++) {
         if (m->fields[i].id != FIELD_CONNECTION) {
             continue;
@@ -146,7 +184,10 @@ static struct h1_verdict check_connection_names(const struct msg *m)
         struct str rest = m->fields[i].value;
         struct str name;
         while (str_next(&rest, ',', &name)) {
-            if (name.n > 0 && (field_flags(field_lookup(name)) & FIELD_PROTECTED)) {
+            if (++count > CONNECTION_OPTIONS_MAX) {
+                return refuse(400, "too many connection options");
+            }
+            if (is_request && (field_flags(field_lookup(name)) & FIELD_PROTECTED)) {
                 return refuse(400, "Connection names a field that it may not");
             }
         }
@@ -196,7 +237,10 @@ static struct h1_verdict check_expect(struct msg *m)
     if (msg_count(m, FIELD_EXPECT) != 1 || !str_ieq(expect->value, STR("100-continue"))) {
         return refuse(417, "an expectation other than 100-continue");
     }
-    m->expect_continue = m->minor == 1 && m->framing != FRAMING_NONE;
+    /* Without a body there is nothing to wait for, and HTTP/1.0 knows no 1xx (RFC 9110 10.1.1).
+     */
+    m->expect_continue =
+        m->minor == 1 && (m->framing == FRAMING_CHUNKED || m->content_length > 0);
     return fine;
 }
 
@@ -215,7 +259,7 @@ struct h1_verdict h1_parse_request(struct str head, struct arena *a, bool keep_u
     }
     v = parse_framing(out);
     if (v.status == 0) {
-        v = check_connection_names(out);
+        v = check_connection_names(out, true);
     }
     if (v.status == 0) {
         v = check_fields(out, keep_underscores);
@@ -231,19 +275,22 @@ struct h1_verdict h1_parse_response(struct str head, enum method method, struct 
                                     struct msg *out)
 {
     struct h1_verdict v = split_head(head, HTTP_RESPONSE, a, out);
-    if (v.status == 0 && (out->status < 100 || out->status > 999)) {
-        v = refuse(502, "a bad status");
-    }
     if (v.status == 0) {
         v = parse_framing(out);
+    }
+    if (v.status == 0) {
+        v = check_connection_names(out, false);
     }
     if (v.status != 0) {
         return refuse(502, v.why);
     }
     parse_connection(out);
-    bool bodiless =
-        method == METHOD_HEAD || out->status < 200 || out->status == 204 || out->status == 304;
-    if (bodiless) {
+    if (out->status < 200 || out->status == 204) {
+        /* RFC 9110 8.6, RFC 9112 6.1: they may not be there, and mean nothing. */
+        msg_remove(out, FIELD_CONTENT_LENGTH);
+        msg_remove(out, FIELD_TRANSFER_ENCODING);
+        out->framing = FRAMING_NONE;
+    } else if (method == METHOD_HEAD || out->status == 304) {
         out->framing = FRAMING_NONE;
     } else if (out->framing == FRAMING_NONE) {
         out->framing = FRAMING_CLOSE;
@@ -260,9 +307,28 @@ bool h1_forwardable(const struct msg *m, const struct field *f)
     return !msg_connection_lists(m, f->name);
 }
 
+#define EACH_BYTE(c) ((uint64_t)0x0101010101010101u * (unsigned char)(c))
+
+/* Is one of the eight bytes zero? */
+static bool has_zero_byte(uint64_t w)
+{
+    return ((w - EACH_BYTE(0x01)) & ~w & EACH_BYTE(0x80)) != 0;
+}
+
+/* Does s hold a byte that could end the line it is written to? Eight bytes at a time: every
+ * field of every message passes here. */
 static bool splits(struct str s)
 {
-    for (size_t i = 0; i < s.n; i++) {
+    size_t i = 0;
+    for (; i + 8 <= s.n; i += 8) {
+        uint64_t w;
+        memcpy(&w, s.p + i, 8);
+        if (has_zero_byte(w) || has_zero_byte(w ^ EACH_BYTE('\r')) ||
+            has_zero_byte(w ^ EACH_BYTE('\n'))) {
+            return true;
+        }
+    }
+    for (; i < s.n; i++) {
         if (s.p[i] == '\r' || s.p[i] == '\n' || s.p[i] == '\0') {
             return true;
         }
@@ -270,12 +336,29 @@ static bool splits(struct str s)
     return false;
 }
 
+/* Method and target were checked long ago; a byte that could end them is encoded all the same.
+ */
+static void write_element(struct strbuf *out, struct str s)
+{
+    size_t from = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c > 0x20 && c < 0x7f) {
+            continue;
+        }
+        strbuf_add(out, s.p + from, i - from);
+        strbuf_addf(out, "%%%02X", c);
+        from = i + 1;
+    }
+    strbuf_add_str(out, str_skip(s, from));
+}
+
 void h1_write_request_line(struct strbuf *out, struct str method, struct str target)
 {
     strbuf_reserve(out, method.n + target.n + 12);
-    strbuf_add_str(out, method);
+    write_element(out, method);
     strbuf_add_char(out, ' ');
-    strbuf_add_str(out, target);
+    write_element(out, target);
     strbuf_add(out, " HTTP/1.1\r\n", 11);
 }
 
@@ -295,7 +378,11 @@ void h1_write_status_line(struct strbuf *out, int status, struct str reason)
 void h1_write_field(struct strbuf *out, struct str name, struct str value)
 {
     if (splits(name) || splits(value)) {
-        log_error("a field with a line break or NUL was not sent: %.40s", name.p);
+        static struct log_limit limit;
+        if (log_allowed(&limit)) {
+            log_error("a field with a line break or NUL was not sent: %.*s",
+                      (int)(name.n < 40 ? name.n : 40), name.p);
+        }
         return;
     }
     strbuf_reserve(out, name.n + value.n + 4);

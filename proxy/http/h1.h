@@ -19,22 +19,26 @@ struct h1_verdict {
 };
 
 /*
- * Parses one complete request head that has passed the guard. Slices point into `head`, which
- * must outlive the message. Checks method, version, Host, framing (F1-F6), Expect (F8),
- * Connection (H2), singletons (H3) and underscores (F13).
+ * Parses one complete request head that has passed the guard: the bytes from the start line to
+ * the end of the empty line, nothing before (guard.start) or after. Slices point into `head` or
+ * the arena; `head` must outlive the message. Checks method, version, Host, framing (F1-F6),
+ * Expect (F8), Connection (H2), singletons (H3) and underscores (F13; those that imitate a known
+ * field are refused, others are dropped unless kept). *out is usable only with status 0.
  */
 struct h1_verdict h1_parse_request(struct str head, struct arena *a, bool keep_underscores,
                                    struct msg *out) __attribute__((warn_unused_result));
 
-/* The same for an answer to `method`. 1xx heads have FRAMING_NONE. */
+/* The same for an answer to `method`; a bad one gives 502. Answers to HEAD and 304 keep their
+ * Content-Length field but have FRAMING_NONE; 1xx and 204 lose it. Repeated fields are kept. */
 struct h1_verdict h1_parse_response(struct str head, enum method method, struct arena *a,
                                     struct msg *out) __attribute__((warn_unused_result));
 
 /* Is this field line to be forwarded: not hop-by-hop, not named by Connection (H1, H2)? */
 bool h1_forwardable(const struct msg *m, const struct field *f);
 
-/* The writer: a head is start, fields, end. A name or value with CR, LF or NUL is never written
- * (it is dropped and logged): nothing we emit can be split. */
+/* The writer: a head is start, fields, end. Nothing that we emit can be split: a field with CR,
+ * LF or NUL in its name or value is dropped and logged, such a reason is left out, and a byte
+ * that could end a method or target is percent-encoded. */
 void h1_write_request_line(struct strbuf *out, struct str method, struct str target);
 void h1_write_status_line(struct strbuf *out, int status, struct str reason);
 void h1_write_field(struct strbuf *out, struct str name, struct str value);
