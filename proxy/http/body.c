@@ -4,7 +4,7 @@
  */
 #include "http/body.h"
 
-#include <string.h>
+#include "http/token.h"
 
 #define CHUNK_DIGITS_MAX 16
 #define EXTENSION_MAX    256  /* one chunk */
@@ -33,11 +33,6 @@ void body_start(struct body *b, const struct msg *m)
     if (m->framing == FRAMING_LENGTH) {
         b->left = m->content_length;
     }
-}
-
-static bool is_token_byte(unsigned char c)
-{
-    return c > 0x20 && c < 0x7f && memchr("\"(),/:;<=>?@[\\]{}", c, 17) == NULL;
 }
 
 static bool is_value_byte(unsigned char c)
@@ -91,12 +86,12 @@ static enum chunk_state trailer_byte(struct body *b, unsigned char c)
         if (c == '\r') {
             return CHUNK_END_LF;
         }
-        return is_token_byte(c) ? TRAILER_NAME : CHUNK_BROKEN;
+        return token_char((char)c) ? TRAILER_NAME : CHUNK_BROKEN;
     case TRAILER_NAME:
         if (c == ':') {
             return TRAILER_VALUE;
         }
-        return is_token_byte(c) ? TRAILER_NAME : CHUNK_BROKEN;
+        return token_char((char)c) ? TRAILER_NAME : CHUNK_BROKEN;
     case TRAILER_VALUE:
         if (c == '\r') {
             return TRAILER_LF;

@@ -22,8 +22,8 @@ struct h1_verdict {
  * Parses one complete request head that has passed the guard: the bytes from the start line to
  * the end of the empty line, nothing before (guard.start) or after. Slices point into `head` or
  * the arena; `head` must outlive the message. Checks method, version, Host, framing (F1-F6),
- * Expect (F8), Connection (H2), singletons (H3) and underscores (F13; those that imitate a known
- * field are refused, others are dropped unless kept). *out is usable only with status 0.
+ * Expect (F8), Connection (H2), singletons (H3) and underscores (F13; those that imitate a
+ * known field are refused, others are dropped unless kept). *out is usable only with status 0.
  */
 struct h1_verdict h1_parse_request(struct str head, struct arena *a, bool keep_underscores,
                                    struct msg *out) __attribute__((warn_unused_result));
