@@ -117,16 +117,11 @@ static void apply_sites(struct conf_build *b)
     }
 }
 
-/* A type's name begins the default keys of its routes, and keys may not begin with these. */
 static bool check_type_name(struct conf_build *b, const struct conf_stmt *s)
 {
     struct str name = s->args[0].text;
 
     if (!conf_check_name(b, &s->args[0], "a type")) {
-        return false;
-    }
-    if (str_eq(name, STR("type")) || str_eq(name, STR("tag")) || str_eq(name, STR("route"))) {
-        conf_error(b->d, s->args[0].at, "a type cannot be called type, tag or route");
         return false;
     }
     for (size_t i = 0; i < b->n_types; i++) {

@@ -30,7 +30,7 @@ struct conf_route {
     struct conf_span at;     /* its path */
     struct conf_span key_at; /* its key, or its path when the key is the default */
     bool valid;              /* its line could be read; only such routes are kept */
-    bool key_failed;         /* `key` was given and has errors */
+    bool unsure;             /* its key or scope has errors: what they lack cannot be told */
     bool explicit_key;       /* `key` was given, by the route or its type */
     bool explicit_scope;     /* `scope` was given, by the route or its type */
     struct conf_span scope_at;
@@ -39,7 +39,6 @@ struct conf_route {
     const struct conf_stmt *own_ttl; /* `ttl` in the route's own block, NULL */
     const struct conf_arg **targets; /* parallel to route_settings.invalidate */
     bool upstream_given;             /* `upstream` was said, rightly or not */
-    bool fallback;                   /* what happens to a path without a route */
     const struct conf_index *index;  /* its own block */
 };
 
@@ -116,6 +115,9 @@ struct str conf_lower(struct arena *a, struct str s);
 
 /* Makes room for `extra` more strings and returns the first new one. */
 struct str *conf_list_extend(struct arena *a, struct str_list *list, size_t extra);
+
+/* A part of an argument's text for quoting: "…" when it came out of the environment. */
+struct str conf_quotable(const struct conf_arg *arg, struct str part);
 
 /* The part [from, from+len) of an argument, as exactly as the file's text allows. */
 struct conf_span conf_part(const struct conf_arg *arg, size_t from, size_t len);

@@ -124,7 +124,8 @@ static void check_type_target(struct conf_build *b, const struct conf_arg *arg, 
         }
         suggest_offer(&nearest, b->types[i].name);
     }
-    conf_error(b->d, arg->at, "no type `%.*s` is defined", STR_ARG(conf_clip(name)));
+    name = conf_quotable(arg, name);
+    conf_error(b->d, arg->at, "no type `%.*s` is defined", STR_ARG(name));
     conf_hint_nearest(b->d, &nearest);
 }
 
@@ -146,9 +147,9 @@ static void check_route_target(struct conf_build *b, const struct conf_arg *arg,
             }
         }
     }
-    conf_error(b->d, arg->at, "no route is called `%.*s`", STR_ARG(conf_clip(name)));
-    conf_hint(b->d, "a route gets a name by name=%.*s after its path",
-              STR_ARG(conf_clip(name)));
+    name = conf_quotable(arg, name);
+    conf_error(b->d, arg->at, "no route is called `%.*s`", STR_ARG(name));
+    conf_hint(b->d, "a route gets a name by name=%.*s after its path", STR_ARG(name));
     conf_hint_nearest(b->d, &nearest);
 }
 

@@ -205,7 +205,8 @@ static void warn_globs(struct conf_build *b, const struct route_settings *r,
         }
         warn_identity(b, x->targets[i], t);
         warn_open_end(b, x->targets[i], t);
-        if (!matches_any(t, keys)) {
+        /* With errors about, the key that it means may be one of those left out. */
+        if (!b->d->failed && !matches_any(t, keys)) {
             conf_warn(b->d, x->targets[i]->at, "`%.*s` matches the key of no cached route",
                       STR_ARG(conf_clip(x->targets[i]->raw)));
         }

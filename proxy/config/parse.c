@@ -242,8 +242,9 @@ static struct conf_stmt *parse_source(struct conf_parser *p, uint32_t source)
     return parse_statements(&r);
 }
 
-/* Reads, registers and parses one file; messages about opening it go to `from`. */
-static struct conf_stmt *parse_path(struct conf_parser *p, struct str path,
+/* Reads, registers and parses one file; messages about opening it go to `from` and call it
+ * `shown`. */
+static struct conf_stmt *parse_path(struct conf_parser *p, struct str path, struct str shown,
                                     struct conf_span from, bool any_kind)
 {
     struct conf_file_id id;
@@ -255,12 +256,12 @@ static struct conf_stmt *parse_path(struct conf_parser *p, struct str path,
     }
     const char *why = conf_file_read(path.p, CONF_MAX_FILE, any_kind, &p->d->arena, &text, &id);
     if (why != NULL) {
-        conf_error(p->d, from, "cannot read %.*s: %s", STR_ARG(path), why);
+        conf_error(p->d, from, "cannot read %.*s: %s", STR_ARG(shown), why);
         return NULL;
     }
     for (size_t i = 0; i < p->n_open; i++) {
         if (p->open[i].dev == id.dev && p->open[i].ino == id.ino) {
-            conf_error(p->d, from, "%.*s includes itself", STR_ARG(path));
+            conf_error(p->d, from, "%.*s includes itself", STR_ARG(shown));
             return NULL;
         }
     }
@@ -275,12 +276,14 @@ static struct conf_stmt *parse_path(struct conf_parser *p, struct str path,
 static struct conf_stmt *include_file(struct reader *r, const struct conf_arg *arg,
                                       struct str path)
 {
-    return parse_path(r->p, path, arg->at, false);
+    bool expanded = memmem(arg->raw.p, arg->raw.n, "${", 2) != NULL;
+
+    return parse_path(r->p, path, expanded ? STR("this file") : path, arg->at, false);
 }
 
 struct conf_stmt *conf_parse_file(struct conf_parser *p, struct str path)
 {
-    return parse_path(p, path, (struct conf_span){.source = UINT32_MAX}, true);
+    return parse_path(p, path, path, (struct conf_span){.source = UINT32_MAX}, true);
 }
 
 struct conf_stmt *conf_parse_text(struct conf_parser *p, struct str name, struct str text)

@@ -44,10 +44,25 @@ static const struct conf_index *find_type(struct conf_build *b, const struct con
     return NULL;
 }
 
+/* What a statement that cannot be applied leaves unknown; nothing is to follow from it. */
+static void note_bad(struct conf_build *b, const struct conf_stmt *s, struct route_settings *r)
+{
+    switch (conf_directive_id(s->is)) {
+    case DIR_ttl: r->ttl_mode = TTL_FALLBACK; break;
+    case DIR_key:
+    case DIR_scope:
+    case DIR_query: b->route->unsure = true; break;
+    default: break;
+    }
+}
+
 static void apply_list(struct conf_build *b, const struct conf_stmt *s,
                        struct route_settings *r)
 {
     for (; s != NULL; s = s->same) {
+        if (s->bad) {
+            note_bad(b, s, r);
+        }
         conf_apply(b, s, r);
     }
 }
@@ -73,14 +88,23 @@ static void apply_directive(struct conf_build *b, const struct levels *l, size_t
     }
 }
 
-/* Plain values first: templates ask whether method_body is on. */
-static void apply_levels(struct conf_build *b, const struct levels *l, struct route_settings *r)
+/* Do its arguments mean something only together with the path of a route? */
+static bool needs_path(size_t id)
+{
+    return id == DIR_key || id == DIR_tag || id == DIR_invalidate;
+}
+
+/* Plain values first: templates ask whether method_body is on. Without a path the directives
+ * that need one are left out. */
+static void apply_levels(struct conf_build *b, const struct levels *l, struct route_settings *r,
+                         bool with_path)
 {
     for (unsigned custom = 0; custom < 2; custom++) {
         for (size_t id = 0; id < DIRECTIVE_COUNT; id++) {
             const struct conf_directive *d = &conf_directives[id];
 
-            if ((d->contexts & IN_POLICY) != 0 && (d->kind == KIND_CUSTOM) == (custom == 1)) {
+            if ((d->contexts & IN_POLICY) != 0 && (d->kind == KIND_CUSTOM) == (custom == 1) &&
+                (with_path || !needs_path(id))) {
                 apply_directive(b, l, id, r);
             }
         }
@@ -131,17 +155,18 @@ static void resolve_route(struct conf_build *b, const struct conf_stmt *s,
     *r = b->base;
     *x = (struct conf_route){.at = s->n_args > 1 ? s->args[1].at : s->at, .index = own};
     x->key_at = x->at;
-    x->own_ttl = NULL;
     b->route = x;
     conf_block_check(b, s->block, IN_ROUTE, own);
     x->valid = !s->bad && conf_route_line(b, s, r);
+    const struct conf_index *type = find_type(b, own->first[DIR_use_type], r);
+    x->unsure = own->first[DIR_use_type] != NULL && type == NULL;
     add_level(&l, own);
-    add_level(&l, find_type(b, own->first[DIR_use_type], r));
+    add_level(&l, type);
     add_defaults(site, &l);
+    apply_levels(b, &l, r, x->valid);
     if (x->valid) {
         set_route_name(b, s, r);
         x->own_ttl = own->first[DIR_ttl];
-        apply_levels(b, &l, r);
         choose_upstream(b, r, true, x->at);
         conf_scope_route(b, r, x);
     }
@@ -151,7 +176,7 @@ static void resolve_route(struct conf_build *b, const struct conf_stmt *s,
 /* A path without a route: the defaults that concern passing, never the cache. */
 static void resolve_fallback(struct conf_build *b, struct site_settings *site)
 {
-    struct conf_route nobody = {.fallback = true};
+    struct conf_route nobody = {0};
     struct levels l = {.n = 0};
     struct route_settings *r = &site->fallback;
 
@@ -165,7 +190,7 @@ static void resolve_fallback(struct conf_build *b, struct site_settings *site)
     r->n_segments = 1;
     add_defaults(&b->sites[b->at_site], &l);
     b->route = &nobody;
-    apply_levels(b, &l, r);
+    apply_levels(b, &l, r, false);
     choose_upstream(b, r, false, nobody.at);
     b->route = NULL;
     r->ttl_mode = TTL_NONE;
@@ -183,13 +208,8 @@ static void check_type(struct conf_build *b, const struct conf_type *type)
 
     add_level(&l, &type->index);
     l.first_defaults = l.n;
-    for (size_t id = 0; id < DIRECTIVE_COUNT; id++) {
-        /* A key means something only together with a path. */
-        if (id != DIR_key && id != DIR_tag) {
-            b->route = &nobody;
-            apply_directive(b, &l, id, &scratch);
-        }
-    }
+    b->route = &nobody;
+    apply_levels(b, &l, &scratch, false);
     b->route = NULL;
 }
 

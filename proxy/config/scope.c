@@ -77,7 +77,7 @@ static void make_pass_route(struct conf_build *b, struct route_settings *r,
     const struct conf_stmt *settle = x->index->first[DIR_settle];
 
     refuse_ttl(b, r, x);
-    if (x->own_ttl == NULL) {
+    if (x->own_ttl == NULL && !x->unsure) {
         warn_unused(b, x);
     }
     if (settle != NULL && r->n_invalidate == 0 && !settle->bad) {
@@ -213,10 +213,6 @@ static void add_path_name(struct strbuf *out, const struct route_settings *r)
     if (out->n == start) {
         strbuf_add_str(out, STR("root"));
     }
-    struct str name = str_make(out->p + start, out->n - start);
-    if (str_eq(name, STR("type")) || str_eq(name, STR("tag")) || str_eq(name, STR("route"))) {
-        strbuf_add_char(out, '_'); /* a name may not begin like these words of `invalidate` */
-    }
 }
 
 /* {type or route}:{identities of scope}:{path}:{query}[:{method}:{body}] */
@@ -231,6 +227,11 @@ static void make_default_key(struct conf_build *b, struct route_settings *r)
         strbuf_add_str(&text, r->type.n > 0 ? r->type : r->name);
     } else {
         add_path_name(&text, r);
+    }
+    struct str first = strbuf_str(&text);
+    if (str_eq(first, STR("type")) || str_eq(first, STR("tag")) ||
+        str_eq(first, STR("route"))) {
+        strbuf_add_char(&text, '_'); /* a name may not begin like these words of `invalidate` */
     }
     parts[0].text = arena_dup(b->keep, strbuf_str(&text));
     for (unsigned i = 0; i < b->s->n_identities; i++) {
@@ -336,16 +337,33 @@ static struct str_list names_in_key(struct conf_build *b, const struct key_templ
     return names;
 }
 
+/* Where `query` lists this name. */
+static const struct conf_arg *query_arg(const struct conf_stmt *s, struct str name)
+{
+    const struct conf_arg *found = NULL;
+
+    for (; s != NULL; s = s->same) {
+        for (size_t i = 0; i < s->n_args && found == NULL; i++) {
+            if (s->args[i].text.p == name.p) {
+                found = &s->args[i];
+            }
+        }
+    }
+    return found;
+}
+
 /* A parameter that is let through but not keyed would colour a shared entry. */
 static void check_query_listed(struct conf_build *b, const struct route_settings *r,
                                const struct conf_route *x, const struct str_list *named)
 {
     for (size_t i = 0; i < r->query.n; i++) {
         if (!list_holds(named, r->query.list[i])) {
-            conf_error(b->d, x->query->at, "`query` lists `%.*s`, which the key does not hold",
-                       STR_ARG(conf_clip(r->query.list[i])));
-            conf_hint(b->d, "put {query} into the key, or {query.%.*s}",
-                      STR_ARG(conf_clip(r->query.list[i])));
+            const struct conf_arg *arg = query_arg(x->query, r->query.list[i]);
+            struct str name = conf_quotable(arg, r->query.list[i]);
+
+            conf_error(b->d, arg->at, "`query` lists `%.*s`, which the key does not hold",
+                       STR_ARG(name));
+            conf_hint(b->d, "put {query} into the key, or {query.%.*s}", STR_ARG(name));
         }
     }
 }
@@ -389,8 +407,8 @@ void conf_scope_route(struct conf_build *b, struct route_settings *r, struct con
         make_pass_route(b, r, x);
         return;
     }
-    if (x->key_failed) {
-        return; /* what it lacks cannot be told from what could not be read */
+    if (x->unsure) {
+        return;
     }
     decide_scope(b, r, x);
     if (!x->explicit_key) {

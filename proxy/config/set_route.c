@@ -59,11 +59,11 @@ void set_ttl(struct conf_build *b, const struct conf_stmt *s, void *target)
         r->ttl_mode = origin ? TTL_ORIGIN : TTL_NONE;
         return;
     }
+    r->ttl_mode = TTL_FALLBACK;
     if (!conf_duration(b, &s->args[0], s->is->min, s->is->max, &r->ttl)) {
         conf_hint(b->d, "usage: ttl %s", s->is->form);
         return;
     }
-    r->ttl_mode = TTL_FALLBACK;
     if (s->n_args > 1 && conf_choice(b, &s->args[1], words, 1) == 0) {
         r->ttl_mode = TTL_FORCE;
     }
@@ -116,6 +116,8 @@ void set_scope(struct conf_build *b, const struct conf_stmt *s, void *target)
 
         if (find_identity(b, &s->args[i], &index)) {
             r->scope_mask |= UINT32_C(1) << index;
+        } else {
+            b->route->unsure = true;
         }
     }
 }
@@ -126,7 +128,7 @@ void set_key(struct conf_build *b, const struct conf_stmt *s, void *target)
     struct route_settings *r = target;
 
     b->route->explicit_key = conf_template(b, &s->args[0], 0, r, TEMPLATE_KEY, &r->key);
-    b->route->key_failed = !b->route->explicit_key;
+    b->route->unsure = b->route->unsure || !b->route->explicit_key;
     b->route->key_at = s->args[0].at;
     if (str_starts(r->key.text, STR("type:")) || str_starts(r->key.text, STR("tag:")) ||
         str_starts(r->key.text, STR("route:"))) {
@@ -283,9 +285,6 @@ void set_tag(struct conf_build *b, const struct conf_stmt *s, void *target)
     struct route_settings *r = target;
     struct key_template *list = extend_tags(b, r, s->n_args);
 
-    if (b->route->fallback) {
-        return; /* its answers have no entries, and it has no path to take parameters from */
-    }
     for (size_t i = 0; i < s->n_args; i++) {
         if (conf_template(b, &s->args[i], 0, r, TEMPLATE_TAG, &list[r->n_tags])) {
             r->n_tags++;

@@ -66,7 +66,7 @@ static void unknown_placeholder(struct template_parser *p, size_t at, struct str
         return;
     }
     conf_error(p->b->d, conf_part(p->arg, p->from + at, name.n + 2),
-               "unknown placeholder `{%.*s}`", STR_ARG(conf_clip(name)));
+               "unknown placeholder `{%.*s}`", STR_ARG(conf_quotable(p->arg, name)));
     suggest_init(&nearest, name);
     for (size_t i = 0; i < p->r->n_params; i++) {
         suggest_offer(&nearest, p->r->params[i]);

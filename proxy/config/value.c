@@ -302,6 +302,13 @@ struct conf_span conf_part(const struct conf_arg *arg, size_t from, size_t len)
     return at;
 }
 
+struct str conf_quotable(const struct conf_arg *arg, struct str part)
+{
+    bool expanded = memmem(arg->raw.p, arg->raw.n, "${", 2) != NULL;
+
+    return expanded ? STR("\xE2\x80\xA6") : conf_clip(part);
+}
+
 static size_t count_elements(const struct conf_arg *args, size_t n)
 {
     size_t count = 0;
