@@ -354,25 +354,34 @@ static struct str next_segment(struct str *rest)
     return segment;
 }
 
-/* The leaf with the method becomes the answer. */
+/* How well a leaf serves a method: by name, HEAD by GET's, any method by "*"; 0 not at all. */
+static int leaf_rank(const struct leaf *leaf, const struct walk *w)
+{
+    if (str_eq(leaf->method, w->method)) {
+        return 3;
+    }
+    if (w->head && str_eq(leaf->method, STR("GET"))) {
+        return 2;
+    }
+    return str_eq(leaf->method, STR("*")) ? 1 : 0;
+}
+
+/* The leaf that serves the method best becomes the answer. */
 static bool take_leaf(struct walk *w, uint32_t list, size_t n_params)
 {
-    const struct route_settings *route = NULL;
-    for (uint32_t i = list; i != NONE; i = w->trie->leaves[i].next) {
+    int best = 0;
+    for (uint32_t i = list; i != NONE && best < 3; i = w->trie->leaves[i].next) {
         const struct leaf *leaf = &w->trie->leaves[i];
-        if (str_eq(leaf->method, w->method)) {
-            route = leaf->route;
-            break;
-        }
-        if (w->head && route == NULL && str_eq(leaf->method, STR("GET"))) {
-            route = leaf->route;
+        int rank = leaf_rank(leaf, w);
+        if (rank > best) {
+            best = rank;
+            w->out->route = leaf->route;
         }
     }
-    if (route == NULL) {
+    if (best == 0) {
         w->out->path_known_other_method |= list != NONE;
         return false;
     }
-    w->out->route = route;
     w->out->n_params = n_params;
     w->out->path_known_other_method = false;
     return true;

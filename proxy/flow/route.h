@@ -6,7 +6,8 @@
  * Rule of choice: segment by segment from the left, literal > {param} > trailing `*`; among the
  * routes of one path the one that has the method. A more specific path that lacks the method
  * gives way to a less specific one that has it. HEAD is served by the GET route unless a route
- * of the same path names HEAD.
+ * of the same path names HEAD; the method list "*" serves what no other route of the path
+ * names.
  *
  * Paths are matched as http/target leaves them: letter case exact, a trailing slash significant
  * (`/a` does not match `/a/`); a {param} is one non-empty segment; `/files/` + `*` matches

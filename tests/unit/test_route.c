@@ -181,6 +181,9 @@ static void methods_choose_among_the_routes_of_a_path(void **state)
     struct route_settings *head = add(&f, 0, "HEAD", "/h");
     struct route_settings *get_h = add(&f, 0, "GET", "/h");
     add(&f, 0, "POST", "/p");
+    struct route_settings *any = add(&f, 0, "*", "/w/{x}");
+    struct route_settings *get_w = add(&f, 0, "GET", "/w/{y}");
+    struct route_settings *any_w = add(&f, 0, "*", "/w/x");
     struct route_table *t = route_table_new(&f.settings);
     struct route_match m;
     const struct site_settings *site = &f.sites[0];
@@ -213,6 +216,15 @@ static void methods_choose_among_the_routes_of_a_path(void **state)
     assert_true(m.path_known_other_method);
     route_find(t, site, STR("HEAD"), STR("/p"), &m);
     assert_null(m.route);
+    /* "*" takes the rest of the path it stands on */
+    route_find(t, site, STR("PURGE"), STR("/w/1"), &m);
+    assert_ptr_equal(m.route, any);
+    route_find(t, site, STR("GET"), STR("/w/1"), &m);
+    assert_ptr_equal(m.route, get_w);
+    route_find(t, site, STR("HEAD"), STR("/w/1"), &m);
+    assert_ptr_equal(m.route, get_w);
+    route_find(t, site, STR("GET"), STR("/w/x"), &m);
+    assert_ptr_equal(m.route, any_w);
     route_find(t, site, STR("GET"), STR("/q"), &m);
     assert_null(m.route);
     assert_false(m.path_known_other_method);
