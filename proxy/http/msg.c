@@ -135,6 +135,17 @@ bool msg_has_token(const struct msg *m, enum field_id id, struct str token)
     return false;
 }
 
+bool msg_is_conditional(const struct msg *m)
+{
+    for (size_t i = 0; i < m->n_fields; i++) {
+        enum field_id id = m->fields[i].id;
+        if (id == FIELD_IF_NONE_MATCH || id == FIELD_IF_MODIFIED_SINCE) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool msg_connection_lists(const struct msg *m, struct str name)
 {
     return msg_has_token(m, FIELD_CONNECTION, name);

@@ -92,6 +92,9 @@ struct str msg_joined_name(const struct msg *m, struct str name, struct arena *a
 /* Does a list field hold this token (any case)? Looks at every line. */
 bool msg_has_token(const struct msg *m, enum field_id id, struct str token);
 
+/* Has the request If-None-Match or If-Modified-Since? */
+bool msg_is_conditional(const struct msg *m);
+
 /* Is the field named in Connection (RFC 9110 7.6.1)? */
 bool msg_connection_lists(const struct msg *m, struct str name);
 

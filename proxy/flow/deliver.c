@@ -1,0 +1,155 @@
+/*
+ * The reader's side of a flight: sends what has come as fast as the client takes it. Leader and
+ * followers are readers alike; they differ only in what they do when the flight comes to
+ * nothing.
+ */
+#include "flow/flight.h"
+#include "flow/reply.h"
+#include "flow/request.h"
+#include "flow/steps.h"
+
+void deliver_wake(struct flight_reader *r)
+{
+    deliver_pump(container_of(r, struct request, reader));
+}
+
+static void stop_reading(struct request *rq)
+{
+    deadline_cancel(&rq->wait);
+    flight_leave(&rq->reader);
+}
+
+/* Goes to the origin alone, without waiting for anybody again. */
+static void go_alone(struct request *rq, enum reason reason)
+{
+    stop_reading(rq);
+    rq->collapsed = false;
+    request_decide(rq, CACHE_MISS, reason);
+    rq->step = STEP_PASS;
+    request_run(rq);
+}
+
+/* The fetch failed. Before the first byte a follower may succeed the leader once; the leader,
+ * and a follower for the second time, answers with the error. */
+static void fetch_failed(struct request *rq, enum fetch_error e)
+{
+    enum reason reason;
+    int status = exchange_error_status(e, &reason);
+    bool again = rq->collapsed && rq->joins < 2 && rq->status == 0;
+    stop_reading(rq);
+    if (again) {
+        rq->step = STEP_JOIN;
+        rq->collapsed = false;
+        request_run(rq);
+        return;
+    }
+    if (rq->status != 0) {
+        request_decide(rq, rq->result, reason);
+        request_finish(rq, true);
+        return;
+    }
+    reply_problem(rq, status, reason, "the upstream did not answer properly");
+    request_finish(rq, false);
+}
+
+/* Was the answer chosen for a request like this one? A follower joined before that was known.
+ */
+static bool variant_fits(struct request *rq)
+{
+    const struct flight_head *h = &rq->reader.flight->head;
+    struct vary_spec spec;
+    if (!rq->collapsed || h->vary.n == 0) {
+        return true;
+    }
+    if (!vary_parse_list(h->vary, &rq->arena, &spec)) {
+        return false;
+    }
+    lookup_select_variant(rq, &spec, &rq->msg);
+    return str_eq(rq->name, h->variant);
+}
+
+/* Another variant: what is wanted may be stored or under way under its own name. */
+static void look_elsewhere(struct request *rq)
+{
+    stop_reading(rq);
+    rq->collapsed = false;
+    rq->joins = 0;
+    rq->step = STEP_LOOKUP;
+    rq->name = rq->base_name;
+    rq->hash = entry_hash(rq->name, rq->site_key);
+    request_run(rq);
+}
+
+/* Sends pieces until the client is full or there are no more; true when the body is at its end.
+ */
+static bool send_pieces(struct request *rq, struct flight_view *view)
+{
+    for (;;) {
+        if (view->chunk == NULL) {
+            return view->state == FLIGHT_DONE;
+        }
+        if (rq->client == NULL || reply_full(rq)) {
+            chunk_unref(view->chunk);
+            return false;
+        }
+        size_t n = view->piece.n;
+        reply_piece_ref(rq, view->piece, chunk_unref, view->chunk);
+        flight_advance(&rq->reader, n);
+        flight_look(&rq->reader, view);
+    }
+}
+
+static void send_whole(struct request *rq, struct entry *e)
+{
+    entry_ref(e);
+    stop_reading(rq);
+    rq->stored = !rq->collapsed;
+    reply_entry(rq, e);
+    request_finish(rq, false);
+}
+
+void deliver_pump(struct request *rq)
+{
+    struct flight_view view;
+    if (rq->client == NULL) {
+        return;
+    }
+    flight_look(&rq->reader, &view);
+    if (view.state == FLIGHT_WAITING) {
+        return;
+    }
+    if (view.state == FLIGHT_FAILED || view.state == FLIGHT_UNSHARED) {
+        if (view.chunk != NULL) {
+            chunk_unref(view.chunk);
+        }
+        if (view.state == FLIGHT_FAILED) {
+            fetch_failed(rq, (enum fetch_error)view.error);
+        } else {
+            go_alone(rq, REASON_HIT_FOR_MISS);
+        }
+        return;
+    }
+    if (rq->status == 0) {
+        deadline_cancel(&rq->wait);
+        bool fits = variant_fits(rq);
+        if (!fits || view.entry != NULL) {
+            if (view.chunk != NULL) {
+                chunk_unref(view.chunk);
+            }
+            if (fits) {
+                send_whole(rq, view.entry);
+            } else {
+                look_elsewhere(rq);
+            }
+            return;
+        }
+        reply_stored_head(rq, &rq->reader.flight->head);
+    }
+    if (send_pieces(rq, &view)) {
+        stop_reading(rq);
+        reply_end(rq);
+        request_finish(rq, false);
+        return;
+    }
+    reply_flush(rq);
+}

@@ -1,0 +1,270 @@
+/*
+ * A request's own exchange with its upstream: what is not cached, writes, upgrades, and fills
+ * whose answer turned out not storable. Bytes stream both ways with back-pressure; nothing is
+ * kept.
+ */
+#include <string.h>
+
+#include <openssl/evp.h>
+
+#include "base/addr.h"
+#include "flow/forward.h"
+#include "flow/reply.h"
+#include "flow/request.h"
+#include "flow/steps.h"
+#include "flow/tunnel.h"
+#include "upstream/fetch.h"
+
+static void on_writable(struct fetch *f);
+static void on_interim(struct fetch *f, const struct msg *m);
+static void on_head(struct fetch *f, const struct msg *m);
+static void on_data(struct fetch *f, struct str piece);
+static void on_done(struct fetch *f);
+static void on_failed(struct fetch *f, enum fetch_error e);
+static void on_upgraded(struct fetch *f, const struct msg *m);
+
+static const struct fetch_ops pass_ops = {
+    .writable = on_writable,
+    .interim = on_interim,
+    .head = on_head,
+    .data = on_data,
+    .done = on_done,
+    .failed = on_failed,
+    .upgraded = on_upgraded,
+};
+
+void exchange_fetch(struct request *rq, struct str head, enum framing body,
+                    const struct fetch_ops *ops)
+{
+    const struct limit_settings *l = &config_settings(rq->config)->limits;
+    struct origins *origins = rq->config->runtime->origins;
+    const struct fetch_request request = {
+        .method = rq->msg.method,
+        .head = head,
+        .body = body,
+        .upgrade = rq->upgrade,
+        .timeout = rq->route->timeout,
+        .retries = rq->route->retry,
+        .head_limit = l->header_bytes,
+        .count_limit = l->header_count,
+        .line_limit = l->header_line,
+    };
+    rq->fetch_start_us = request_clock_us();
+    rq->fetch = fetch_new(rq->worker->pool, origins, origins_get(origins, rq->up->index),
+                          &request, ops, rq);
+    fetch_start(rq->fetch);
+}
+
+/* Time and server of the exchange, while the fetch is still there. */
+void exchange_note_end(struct request *rq)
+{
+    const struct origin_server *server = fetch_server(rq->fetch);
+    rq->upstream_us = request_clock_us() - rq->fetch_start_us;
+    if (server != NULL) {
+        rq->upstream = server->settings->url;
+    }
+}
+
+static void drop_fetch(struct request *rq)
+{
+    exchange_note_end(rq);
+    fetch_free(rq->fetch);
+    rq->fetch = NULL;
+}
+
+enum step_result step_pass(struct request *rq)
+{
+    enum framing body = rq->body_done ? FRAMING_NONE : rq->msg.framing;
+    if (rq->unsafe) {
+        invalidate_prepare(rq);
+    }
+    exchange_fetch(rq, forward_head(rq, FORWARD_PASS), body, &pass_ops);
+    return STEP_WAIT;
+}
+
+void exchange_adopt(struct request *rq, struct fetch *f, const struct msg *m)
+{
+    rq->fetch = f;
+    fetch_set_owner(f, &pass_ops, rq);
+    on_head(f, m);
+}
+
+/* ---- the request's body ----------------------------------------------------------------- */
+
+static void on_writable(struct fetch *f)
+{
+    struct request *rq = fetch_owner(f);
+    if (rq->body_done) {
+        fetch_send_end(f);
+        return;
+    }
+    if (rq->client == NULL) {
+        return;
+    }
+    if (rq->msg.expect_continue && rq->body_bytes == 0 && rq->client->in.n == 0) {
+        reply_continue(rq);
+    }
+    client_want_body(rq->client, true);
+}
+
+/* ---- the answer ------------------------------------------------------------------------- */
+
+static void on_interim(struct fetch *f, const struct msg *m)
+{
+    reply_interim(fetch_owner(f), m);
+}
+
+static bool is_event_stream(const struct msg *m)
+{
+    struct str type = msg_get(m, FIELD_CONTENT_TYPE);
+    return str_ieq(str_trim(str_make(type.p, str_index(type, ';'))), STR("text/event-stream"));
+}
+
+static void on_head(struct fetch *f, const struct msg *m)
+{
+    struct request *rq = fetch_owner(f);
+    invalidate_after_write(rq, m);
+    if (rq->client == NULL) {
+        /* A write whose client left: its outcome was all that was waited for. */
+        drop_fetch(rq);
+        request_release(rq);
+        return;
+    }
+    if (is_event_stream(m)) {
+        rq->reason = REASON_STREAM;
+        rq->reason_text = reason_word(REASON_STREAM);
+    }
+    if (!rq->body_done) {
+        rq->close = true; /* an early answer: what is left of the body is not read */
+        client_want_body(rq->client, false);
+    }
+    reply_head(rq, m);
+    if (rq->client != NULL && rq->client->input_ended && rq->reason == REASON_STREAM) {
+        client_close(rq->client, false);
+    }
+}
+
+static void on_data(struct fetch *f, struct str piece)
+{
+    struct request *rq = fetch_owner(f);
+    reply_piece(rq, piece);
+    if (reply_full(rq)) {
+        fetch_pause(f);
+    }
+}
+
+static void on_done(struct fetch *f)
+{
+    struct request *rq = fetch_owner(f);
+    drop_fetch(rq);
+    reply_end(rq);
+    request_finish(rq, false);
+}
+
+int exchange_error_status(enum fetch_error e, enum reason *reason)
+{
+    switch (e) {
+    case FETCH_NO_SERVER: *reason = REASON_NO_UPSTREAM; return 503;
+    case FETCH_CONNECT: *reason = REASON_CONNECT; return 502;
+    case FETCH_TIMEOUT: *reason = REASON_TIMEOUT; return 504;
+    case FETCH_BAD: *reason = REASON_BAD_ANSWER; return 502;
+    case FETCH_OK:
+    case FETCH_RESET: break;
+    }
+    *reason = REASON_RESET;
+    return 502;
+}
+
+static void on_failed(struct fetch *f, enum fetch_error e)
+{
+    struct request *rq = fetch_owner(f);
+    enum reason reason;
+    int status = exchange_error_status(e, &reason);
+    if (fetch_sent_any(f)) {
+        invalidate_after_write(rq, NULL);
+    }
+    drop_fetch(rq);
+    if (rq->client == NULL) {
+        request_release(rq);
+        return;
+    }
+    if (rq->status != 0) {
+        request_decide(rq, rq->result, reason);
+        request_finish(rq, true);
+        return;
+    }
+    rq->close = rq->close || !rq->body_done;
+    reply_problem(rq, status, reason, "the upstream did not answer properly");
+    request_finish(rq, false);
+}
+
+void exchange_writable(struct request *rq)
+{
+    if (rq->fetch != NULL) {
+        fetch_resume(rq->fetch);
+    }
+}
+
+void exchange_client_gone(struct request *rq)
+{
+    if (rq->fetch == NULL) {
+        return;
+    }
+    bool pending = rq->unsafe && !rq->invalidated && fetch_sent_any(rq->fetch);
+    if (pending && rq->body_done) {
+        fetch_resume(rq->fetch);
+        return; /* the write has been handed over: its outcome still counts */
+    }
+    if (pending) {
+        invalidate_after_write(rq, NULL);
+    }
+    drop_fetch(rq);
+}
+
+/* ---- upgrades --------------------------------------------------------------------------- */
+
+/* RFC 6455 4.2.2: the backend must have understood this very request. */
+static bool accept_matches(const struct request *rq, const struct msg *m)
+{
+    static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    struct str key = msg_get(&rq->msg, FIELD_SEC_WEBSOCKET_KEY);
+    struct str accept = msg_get(m, FIELD_SEC_WEBSOCKET_ACCEPT);
+    unsigned char input[64], digest[EVP_MAX_MD_SIZE], text[64];
+    unsigned int n = 0;
+    if (key.n + sizeof(guid) - 1 > sizeof(input) ||
+        !msg_has_token(m, FIELD_UPGRADE, STR("websocket"))) {
+        return false;
+    }
+    memcpy(input, key.p, key.n);
+    memcpy(input + key.n, guid, sizeof(guid) - 1);
+    if (EVP_Digest(input, key.n + sizeof(guid) - 1, digest, &n, EVP_sha1(), NULL) != 1) {
+        return false;
+    }
+    int len = EVP_EncodeBlock(text, digest, (int)n);
+    return str_eq(accept, str_make((const char *)text, (size_t)len));
+}
+
+static void on_upgraded(struct fetch *f, const struct msg *m)
+{
+    struct request *rq = fetch_owner(f);
+    struct str early;
+    struct client *c = rq->client;
+    struct upconn *uc = fetch_take(f, &early);
+    if (c == NULL || !accept_matches(rq, m)) {
+        upconn_close(uc, false);
+        drop_fetch(rq);
+        if (c == NULL) {
+            request_release(rq);
+            return;
+        }
+        rq->close = true;
+        reply_problem(rq, 502, REASON_BAD_ANSWER, "the upstream did not answer properly");
+        request_finish(rq, false);
+        return;
+    }
+    reply_switching(rq, m);
+    msec_t idle = config_settings(rq->config)->limits.tunnel_timeout;
+    tunnel_start(c, uc, early, idle);
+    drop_fetch(rq);
+    request_detach(rq);
+}

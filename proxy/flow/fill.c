@@ -1,0 +1,459 @@
+/*
+ * Fills: the leader's side of a flight. The leading request fetches with the flight's stamp,
+ * its answer grows in the flight, and a complete, storable one becomes an entry. A fill runs at
+ * the origin's speed, whatever its readers do, and goes on when its client has left (design
+ * section 7).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cache/compress.h"
+#include "cache/tags.h"
+#include "flow/flight.h"
+#include "flow/forward.h"
+#include "flow/node.h"
+#include "flow/reply.h"
+#include "flow/request.h"
+#include "flow/steps.h"
+#include "http/h1.h"
+
+#define HIT_FOR_MISS_MS 5000           /* how long a name is not waited for */
+#define OVERFLOW_HIGH   (256u * 1024u) /* unread bytes at which an unstorable fill pauses */
+#define JOINS_MAX       2              /* flights tried before going alone */
+#define JOIN_ALONE      UINT32_MAX     /* rq->joins: do not wait for anybody */
+
+static void on_writable(struct fetch *f);
+static void on_interim(struct fetch *f, const struct msg *m);
+static void on_head(struct fetch *f, const struct msg *m);
+static void on_data(struct fetch *f, struct str piece);
+static void on_done(struct fetch *f);
+static void on_failed(struct fetch *f, enum fetch_error e);
+
+static const struct fetch_ops fill_ops = {
+    .writable = on_writable,
+    .interim = on_interim,
+    .head = on_head,
+    .data = on_data,
+    .done = on_done,
+    .failed = on_failed,
+};
+
+/* ---- joining ---------------------------------------------------------------------------- */
+
+static void on_wait_end(struct deadline *d)
+{
+    struct request *rq = container_of(d, struct request, wait);
+    if (rq->status != 0 || rq->lead != NULL) {
+        return;
+    }
+    flight_leave(&rq->reader);
+    request_decide(rq, CACHE_MISS, REASON_LOCK_TIMEOUT);
+    rq->collapsed = false;
+    rq->step = STEP_PASS;
+    request_run(rq);
+}
+
+static struct flight_key flight_key_of(const struct request *rq)
+{
+    return (struct flight_key){.hash = rq->hash,
+                               .name = rq->name,
+                               .host = rq->site_key,
+                               .scope = lookup_scope(rq->route),
+                               .type = rq->route->type,
+                               .route = rq->route->name};
+}
+
+enum step_result step_join(struct request *rq)
+{
+    struct node *node = rq->worker->node;
+    struct loop *loop = rq->worker->loop;
+    const struct flight_key key = flight_key_of(rq);
+    bool leader = true;
+    if (rq->joins == JOIN_ALONE) {
+        struct flight *f = flight_new_alone(node->journal, &key, loop);
+        flight_read(f, &rq->reader, loop, deliver_wake);
+        rq->lead = f;
+    } else {
+        rq->joins++;
+        struct flight *f = flight_join(node->flights, node->journal, &key, &rq->reader, loop,
+                                       deliver_wake, &leader);
+        rq->lead = leader ? f : NULL;
+    }
+    if (leader) {
+        fill_start(rq);
+    } else {
+        rq->collapsed = true;
+        deadline_init(&rq->wait, on_wait_end);
+        deadline_set(loop, &rq->wait, rq->route->timeout.first_byte);
+        deliver_pump(rq);
+    }
+    return STEP_WAIT;
+}
+
+bool fill_refresh(struct request *rq)
+{
+    struct node *node = rq->worker->node;
+    const struct flight_key key = flight_key_of(rq);
+    bool leader = false;
+    struct flight *f = flight_join(node->flights, node->journal, &key, &rq->reader,
+                                   rq->worker->loop, deliver_wake, &leader);
+    flight_leave(&rq->reader);
+    if (!leader) {
+        return false;
+    }
+    rq->background = true;
+    rq->lead = f;
+    fill_start(rq);
+    return true;
+}
+
+/* ---- leading ---------------------------------------------------------------------------- */
+
+void fill_start(struct request *rq)
+{
+    rq->worker->fills++;
+    exchange_fetch(rq, forward_head(rq, FORWARD_FILL), FRAMING_NONE, &fill_ops);
+}
+
+/* The fill is over: the request stops leading. */
+static void stop_leading(struct request *rq)
+{
+    flight_unref(rq->lead);
+    rq->lead = NULL;
+    rq->worker->fills--;
+}
+
+static void drop_fetch(struct request *rq)
+{
+    exchange_note_end(rq);
+    fetch_free(rq->fetch);
+    rq->fetch = NULL;
+}
+
+static void on_writable(struct fetch *f)
+{
+    fetch_send_end(f); /* fills have no body */
+}
+
+static void on_interim(struct fetch *f, const struct msg *m)
+{
+    reply_interim(fetch_owner(f), m);
+}
+
+/* Leaves a short mark, so that requests for a name whose answers cannot be stored do not queue
+ * up behind each other. */
+static void mark_hit_for_miss(struct request *rq)
+{
+    struct node *node = rq->worker->node;
+    const struct entry_spec spec = {
+        .name = rq->name,
+        .host = rq->site_key,
+        .scope = lookup_scope(rq->route),
+        .stamp = rq->lead->stamp,
+        .flags = ENTRY_HIT_FOR_MISS,
+        .stored_at = rq->worker->loop->wall,
+        .lifetime = HIT_FOR_MISS_MS,
+        .type = rq->route->type,
+        .route = rq->route->name,
+    };
+    struct entry *e = entry_new(&spec);
+    if (e != NULL) {
+        (void)l1_put(node->l1, e);
+        entry_unref(e);
+    }
+}
+
+/* The answer may not be shared: everybody goes alone, the leader with this very answer. */
+static void end_sharing(struct request *rq, const struct msg *m, enum reason reason)
+{
+    struct fetch *f = rq->fetch;
+    if (reason != REASON_CLIENT_NO_STORE) {
+        mark_hit_for_miss(rq);
+    }
+    flight_leave(&rq->reader);
+    flight_end(rq->lead, FLIGHT_UNSHARED, NULL, 0);
+    stop_leading(rq);
+    request_decide(rq, CACHE_MISS, reason);
+    if (rq->client == NULL || rq->background) {
+        drop_fetch(rq);
+        request_release(rq);
+        return;
+    }
+    exchange_adopt(rq, f, m);
+}
+
+/* The name under which the answer goes: of a variant if it varies. Leaves the marker that leads
+ * others to it. */
+static void select_variant(struct request *rq, const struct vary_spec *vary)
+{
+    struct node *node = rq->worker->node;
+    if (vary->n == 0) {
+        rq->name = rq->base_name;
+        rq->hash = entry_hash(rq->name, rq->site_key);
+        return;
+    }
+    const struct entry_spec spec = {
+        .name = rq->base_name,
+        .host = rq->site_key,
+        .scope = lookup_scope(rq->route),
+        .stamp = rq->lead->stamp,
+        .flags = ENTRY_VARY_MARKER,
+        .stored_at = rq->worker->loop->wall,
+        .lifetime = rq->storing->lifetime + rq->storing->stale + rq->storing->stale_if_error,
+        .type = rq->route->type,
+        .route = rq->route->name,
+        .vary = vary_list(vary, &rq->arena),
+    };
+    struct entry *marker = entry_new(&spec);
+    if (marker != NULL) {
+        (void)l1_put(node->l1, marker);
+        entry_unref(marker);
+    }
+    lookup_select_variant(rq, vary, forward_view(rq));
+}
+
+/* Accept-Encoding was sent as `identity` on routes with a ttl of their own, so the answer
+ * cannot have varied on it. */
+static void drop_encoding_vary(const struct request *rq, struct vary_spec *vary)
+{
+    if (rq->route->ttl_mode == TTL_ORIGIN) {
+        return;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < vary->n; i++) {
+        if (!str_eq(vary->names[i], STR("accept-encoding"))) {
+            vary->names[kept++] = vary->names[i];
+        }
+    }
+    vary->n = kept;
+}
+
+/* What readers and the entry share of the head, in the flight's own memory. */
+static void publish(struct request *rq, const struct msg *m)
+{
+    struct flight *f = rq->lead;
+    struct strbuf *out = &rq->worker->build;
+    struct tag_set *tags = arena_alloc(&rq->arena, sizeof(*tags));
+    tags_collect(&rq->kc, &rq->query, m, &rq->arena, tags);
+    out->n = 0;
+    h1_write_status_line(out, m->status, m->reason);
+    reply_render_fields(rq, m, rq->storing->omit_fields, out);
+    struct flight_head head = {
+        .status = m->status,
+        .head = arena_dup(&f->arena, strbuf_str(out)),
+        .etag = arena_dup(&f->arena, msg_get(m, FIELD_ETAG)),
+        .date = arena_dup(&f->arena, msg_get(m, FIELD_DATE)),
+        .last_modified = arena_dup(&f->arena, msg_get(m, FIELD_LAST_MODIFIED)),
+        .variant = arena_dup(&f->arena, rq->name),
+        .vary = arena_dup(&f->arena, vary_list(&rq->storing->vary, &rq->arena)),
+        .length = m->framing == FRAMING_LENGTH ? (int64_t)m->content_length
+                  : m->framing == FRAMING_NONE ? 0
+                                               : -1,
+    };
+    out->n = 0;
+    flight_publish_head(f, &head, arena_dup(&f->arena, tags_join(tags, &rq->arena)));
+}
+
+static void on_head(struct fetch *f, const struct msg *m)
+{
+    struct request *rq = fetch_owner(f);
+    struct store_verdict *sv = arena_alloc(&rq->arena, sizeof(*sv));
+    const struct settings *s = config_settings(rq->config);
+    policy_store(rq->route, forward_view(rq), m, fetch_request_time(f), rq->worker->loop->wall,
+                 policy_keyed(s, rq->route), &rq->arena, sv);
+    rq->storing = sv;
+    if (!sv->store) {
+        end_sharing(rq, m, sv->reason);
+        return;
+    }
+    if (m->framing == FRAMING_LENGTH && rq->route->max_object >= 0 &&
+        m->content_length > (uint64_t)rq->route->max_object) {
+        end_sharing(rq, m, REASON_TOO_LARGE);
+        return;
+    }
+    drop_encoding_vary(rq, &sv->vary);
+    select_variant(rq, &sv->vary);
+    publish(rq, m);
+    loop_defer(rq->worker->loop, &rq->deferred);
+}
+
+/* ---- the body --------------------------------------------------------------------------- */
+
+static void on_drained(struct flight *f, void *ctx)
+{
+    struct request *rq = ctx;
+    (void)f;
+    if (rq->fetch != NULL && rq->lead != NULL) {
+        fetch_resume(rq->fetch);
+    }
+}
+
+/* The body outgrew max_object: those who read it get it all, but it is not stored. */
+static void overflow(struct request *rq)
+{
+    rq->storing->store = false;
+    rq->storing->reason = REASON_TOO_LARGE;
+    request_decide(rq, rq->result, REASON_TOO_LARGE);
+    mark_hit_for_miss(rq);
+    flight_set_drained(rq->lead, on_drained, rq);
+    (void)flight_overflow(rq->lead);
+}
+
+/* Nobody reads an answer that is not going to be stored: give it up. */
+static void abandon(struct request *rq)
+{
+    flight_end(rq->lead, FLIGHT_FAILED, NULL, FETCH_RESET);
+    stop_leading(rq);
+    drop_fetch(rq);
+    request_release(rq);
+}
+
+static void on_data(struct fetch *f, struct str piece)
+{
+    struct request *rq = fetch_owner(f);
+    rq->fill_bytes += piece.n;
+    if (rq->storing->store && rq->route->max_object >= 0 &&
+        rq->fill_bytes > (uint64_t)rq->route->max_object) {
+        overflow(rq);
+    }
+    flight_append(rq->lead, piece);
+    if (!rq->storing->store) {
+        if (flight_readers(rq->lead) == 0) {
+            abandon(rq);
+            return;
+        }
+        if (flight_backlog(rq->lead) > OVERFLOW_HIGH) {
+            fetch_pause(f);
+        }
+    }
+    if (rq->reader.flight != NULL) {
+        loop_defer(rq->worker->loop, &rq->deferred);
+    }
+}
+
+/* The whole body in one piece; gathered in the worker's buffer when it came in several. */
+static struct str whole_body(struct request *rq)
+{
+    struct flight *f = rq->lead;
+    if (f->first == NULL) {
+        return STR("");
+    }
+    if (f->first->next == NULL) {
+        return str_make(f->first->data, f->first->used);
+    }
+    struct strbuf *out = &rq->worker->build;
+    out->n = 0;
+    strbuf_reserve(out, f->length);
+    for (const struct chunk *c = f->first; c != NULL; c = c->next) {
+        strbuf_add(out, c->data, c->used);
+    }
+    return strbuf_str(out);
+}
+
+static bool wants_gzip(const struct request *rq, const struct msg *m, size_t length)
+{
+    return rq->route->compress >= 0 && length > (uint64_t)rq->route->compress &&
+           !rq->storing->no_transform && msg_find(m, FIELD_CONTENT_ENCODING) == NULL &&
+           compress_type(msg_get(m, FIELD_CONTENT_TYPE));
+}
+
+/* Spreads the expiry of entries that were filled together (`jitter`): up to that much earlier.
+ */
+static msec_t jittered(const struct request *rq, msec_t lifetime)
+{
+    if (rq->route->jitter_percent == 0) {
+        return lifetime;
+    }
+    msec_t span = lifetime / 100 * rq->route->jitter_percent;
+    return span > 0 ? lifetime - random() % span : lifetime;
+}
+
+static struct entry *make_entry(struct request *rq, const struct msg *m)
+{
+    struct flight *f = rq->lead;
+    const struct store_verdict *sv = rq->storing;
+    struct str body = whole_body(rq);
+    struct strbuf gz = {0};
+    struct entry_spec spec = {
+        .name = rq->name,
+        .host = rq->site_key,
+        .scope = f->scope,
+        .stamp = f->stamp,
+        .flags = sv->flags | ENTRY_HAS_DATE,
+        .status = m->status,
+        .stored_at = rq->worker->loop->wall,
+        .age_at_store = sv->age,
+        .lifetime = jittered(rq, sv->lifetime),
+        .stale = sv->stale,
+        .stale_if_error = sv->stale_if_error,
+        .etag = f->head.etag,
+        .last_modified = f->head.last_modified,
+        .date = f->head.date,
+        .type = f->type,
+        .route = f->route,
+        .tags = f->tags,
+        .vary = f->head.vary,
+        .head = f->head.head,
+        .coding = ENTRY_IDENTITY,
+        .body_length = body.n,
+        .body = body,
+    };
+    if (wants_gzip(rq, m, body.n) && compress_gzip(body, &gz)) {
+        spec.coding = ENTRY_GZIP;
+        spec.body = strbuf_str(&gz);
+    }
+    struct entry *e = entry_new(&spec);
+    strbuf_free(&gz);
+    rq->worker->build.n = 0;
+    return e;
+}
+
+/* The complete answer becomes an entry, unless a newer invalidation has overtaken it. */
+static struct entry *store(struct request *rq, const struct msg *m)
+{
+    struct node *node = rq->worker->node;
+    const struct flight *f = rq->lead;
+    if (!rq->storing->store ||
+        journal_check_stamp(node->journal, &f->stamp, entry_base_name(rq->name), f->type,
+                            f->route, f->tags) == JOURNAL_INVALID) {
+        return NULL;
+    }
+    struct entry *e = make_entry(rq, m);
+    if (e != NULL && !l1_put(node->l1, e)) {
+        entry_unref(e);
+        return NULL;
+    }
+    return e;
+}
+
+static void on_done(struct fetch *f)
+{
+    struct request *rq = fetch_owner(f);
+    struct entry *e = store(rq, fetch_msg(f));
+    rq->stored = e != NULL;
+    flight_end(rq->lead, FLIGHT_DONE, e, 0);
+    if (e != NULL) {
+        entry_unref(e);
+    }
+    stop_leading(rq);
+    drop_fetch(rq);
+    if (rq->reader.flight != NULL) {
+        deliver_pump(rq);
+    } else {
+        request_release(rq);
+    }
+}
+
+static void on_failed(struct fetch *f, enum fetch_error e)
+{
+    struct request *rq = fetch_owner(f);
+    (void)f;
+    flight_end(rq->lead, FLIGHT_FAILED, NULL, (int)e);
+    stop_leading(rq);
+    drop_fetch(rq);
+    if (rq->reader.flight != NULL) {
+        deliver_pump(rq);
+    } else {
+        request_release(rq);
+    }
+}

@@ -1,0 +1,176 @@
+/*
+ * What a write invalidates (design section 4, "invalidate"; RFC 9111 section 4.4). Runs after
+ * the backend's answer is known and before its head is released, so that whoever has seen the
+ * answer can no longer be served what it replaced.
+ */
+#include <string.h>
+
+#include "base/log.h"
+#include "cache/tags.h"
+#include "flow/node.h"
+#include "flow/request.h"
+#include "flow/steps.h"
+#include "http/target.h"
+
+#define RECORDS_MAX 256 /* of one write; more become `all` */
+
+/* Records collected for one write. */
+struct records {
+    struct request *rq;
+    struct record list[RECORDS_MAX];
+    size_t n;
+    bool all;     /* too many, or said so */
+    bool widened; /* something could not be resolved and became "*" */
+};
+
+static void add_record(struct records *rs, enum record_kind kind, struct str text, bool soft)
+{
+    if (kind == RECORD_ALL || rs->n == RECORDS_MAX) {
+        rs->all = true;
+        return;
+    }
+    rs->list[rs->n++] = (struct record){.kind = kind, .text = text, .soft = soft};
+}
+
+void invalidate_prepare(struct request *rq)
+{
+    const struct settings *s = config_settings(rq->config);
+    uint32_t mask = 0;
+    for (size_t i = 0; i < rq->route->n_invalidate; i++) {
+        const struct key_template *t = &rq->route->invalidate[i].value;
+        for (size_t k = 0; k < t->n; k++) {
+            if (t->parts[k].kind == KEY_IDENTITY) {
+                mask |= (uint32_t)1 << t->parts[k].index;
+            }
+        }
+    }
+    struct key_context *kc = &rq->kc;
+    *kc = (struct key_context){.settings = s,
+                               .route = rq->route,
+                               .request = &rq->msg,
+                               .target = &rq->target,
+                               .hash_key = rq->worker->node->hash_key};
+    memcpy(kc->params, rq->match.params, rq->match.n_params * sizeof(kc->params[0]));
+    struct identity_result *ir = arena_zalloc(&rq->arena, sizeof(*ir));
+    if (mask != 0) {
+        identity_resolve(rq->config->runtime->keys, s, mask, false, &rq->msg, &rq->client->peer,
+                         kc->hash_key, rq->worker->loop->wall, &rq->arena, ir);
+    }
+    kc->identities = ir->values;
+    rq->identity = ir;
+}
+
+static bool identity_missing(const struct request *rq, const struct key_template *t)
+{
+    for (size_t k = 0; k < t->n; k++) {
+        if (t->parts[k].kind == KEY_IDENTITY &&
+            !rq->identity->values[t->parts[k].index].known) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The route's own arguments. A redirect for somebody without the identity (a login page) says
+ * nothing about the data. */
+static void route_records(struct records *rs, int status)
+{
+    struct request *rq = rs->rq;
+    static const enum record_kind kinds[] = {
+        [TARGET_GLOB] = RECORD_GLOB,   [TARGET_TYPE] = RECORD_TYPE, [TARGET_TAG] = RECORD_TAG,
+        [TARGET_ROUTE] = RECORD_ROUTE, [TARGET_ALL] = RECORD_ALL,
+    };
+    for (size_t i = 0; i < rq->route->n_invalidate; i++) {
+        const struct invalidate_target *t = &rq->route->invalidate[i];
+        if (status >= 300 && status < 400 && identity_missing(rq, &t->value)) {
+            continue;
+        }
+        struct str text = key_render_glob(&rq->kc, &t->value, &rq->arena, &rs->widened);
+        add_record(rs, kinds[t->kind], text, rq->route->invalidate_soft);
+    }
+}
+
+static void add_route_names(const struct route_settings *route, const struct str *params,
+                            size_t n_params, void *ctx)
+{
+    struct records *rs = ctx;
+    (void)n_params;
+    add_record(rs, RECORD_GLOB, key_route_glob(route, params, &rs->rq->arena), false);
+}
+
+/* Names of the cached routes that a path (canonical) may be stored under. */
+static void path_records(struct records *rs, struct str path)
+{
+    route_each_cached_for_path(rs->rq->config->runtime->routes, rs->rq->site, path,
+                               add_route_names, rs);
+}
+
+/* Location and Content-Location of the same site (RFC 9111 4.4). */
+static void answer_target(struct records *rs, const struct msg *answer, enum field_id id)
+{
+    struct request *rq = rs->rq;
+    struct str value = msg_get(answer, id);
+    struct target t;
+    if (value.n == 0) {
+        return;
+    }
+    struct str path = str_make(value.p, str_index(value, '#'));
+    if (target_parse(path, &rq->arena, &t) != NULL) {
+        return;
+    }
+    if (t.form == TARGET_ABSOLUTE) {
+        struct host h;
+        if (!host_parse(t.authority, str_eq(t.scheme, STR("https")), &rq->arena, &h) ||
+            route_site(rq->config->runtime->routes, h.name) != rq->site) {
+            return;
+        }
+    } else if (t.form != TARGET_ORIGIN) {
+        return;
+    }
+    path_records(rs, t.path);
+}
+
+static void answer_records(struct records *rs, const struct msg *answer)
+{
+    struct tag_set tags;
+    answer_target(rs, answer, FIELD_LOCATION);
+    answer_target(rs, answer, FIELD_CONTENT_LOCATION);
+    tags_invalidated(answer, &rs->rq->arena, &tags);
+    rs->all = rs->all || tags.incomplete;
+    for (size_t i = 0; i < tags.n; i++) {
+        add_record(rs, RECORD_TAG, tags.list[i], false);
+    }
+}
+
+void invalidate_after_write(struct request *rq, const struct msg *answer)
+{
+    if (!rq->unsafe || rq->invalidated || rq->site == NULL) {
+        return;
+    }
+    int status = answer != NULL ? answer->status : 0;
+    bool unknown = answer == NULL || status == 502 || status == 504;
+    if (!unknown && !policy_invalidates(status)) {
+        return;
+    }
+    rq->invalidated = true;
+    struct records *rs = arena_alloc(&rq->arena, sizeof(*rs));
+    rs->rq = rq;
+    rs->n = 0;
+    rs->all = rs->widened = false;
+    route_records(rs, status);
+    path_records(rs, rq->target.path);
+    if (answer != NULL) {
+        answer_records(rs, answer);
+    }
+    if (rs->widened) {
+        log_info("invalidation widened: %.*s %.*s names what the write does not resolve",
+                 STR_ARG(rq->msg.method_name), STR_ARG(rq->route->label));
+    }
+    if (rs->all) {
+        rs->list[0] = (struct record){.kind = RECORD_ALL};
+        rs->n = 1;
+    }
+    if (rs->n > 0) {
+        journal_apply(rq->worker->node->journal, rs->list, rs->n);
+    }
+}

@@ -1,0 +1,207 @@
+/*
+ * From a routed request to a name and what the memory tier has under it. Fails closed: without
+ * every identity that the route needs, the request is forwarded, never looked up, never stored,
+ * never joined with another (design D6).
+ */
+#include <string.h>
+
+#include "flow/node.h"
+#include "flow/reply.h"
+#include "flow/request.h"
+#include "flow/steps.h"
+#include "http/vary.h"
+
+/* Forwarded without the cache, saying why. */
+static enum step_result bypass(struct request *rq, enum reason reason)
+{
+    request_decide(rq, CACHE_BYPASS, reason);
+    rq->step = STEP_PASS;
+    return STEP_MORE;
+}
+
+/* The identities that a route's entries are kept by. */
+static uint32_t needed_identities(const struct route_settings *route)
+{
+    return route->scope == SCOPE_IDENTITIES ? route->scope_mask : 0;
+}
+
+/* Resolves the route's identities; false after deciding for BYPASS. */
+static bool resolve_identities(struct request *rq)
+{
+    const struct settings *s = config_settings(rq->config);
+    const struct node *node = rq->worker->node;
+    uint32_t mask = needed_identities(rq->route);
+    bool authenticated = rq->route->scope == SCOPE_AUTHENTICATED;
+    if (mask == 0 && !authenticated) {
+        return true;
+    }
+    struct identity_result *ir = arena_alloc(&rq->arena, sizeof(*ir));
+    identity_resolve(rq->config->runtime->keys, s, mask, authenticated, &rq->msg,
+                     &rq->client->peer, node->hash_key, rq->worker->loop->wall, &rq->arena, ir);
+    rq->identity = ir;
+    if (ir->reason == REASON_NONE) {
+        return true;
+    }
+    bypass(rq, ir->reason);
+    if (ir->reason == REASON_NO_IDENTITY && ir->missing < s->n_identities) {
+        rq->reason_text =
+            arena_printf(&rq->arena, "no-%.*s", STR_ARG(s->identities[ir->missing].name));
+    }
+    return false;
+}
+
+static void fill_key_context(struct request *rq)
+{
+    struct key_context *kc = &rq->kc;
+    kc->settings = config_settings(rq->config);
+    kc->route = rq->route;
+    kc->request = &rq->msg;
+    kc->target = &rq->target;
+    memcpy(kc->params, rq->match.params, rq->match.n_params * sizeof(kc->params[0]));
+    kc->identities = rq->identity != NULL ? rq->identity->values : NULL;
+    kc->hash_key = rq->worker->node->hash_key;
+}
+
+/* Aliases of one site share its entries; without `hosts` each Host has its own. */
+static struct str site_key(const struct request *rq)
+{
+    return rq->site->hosts.n > 0 ? rq->site->hosts.list[0] : rq->host.name;
+}
+
+enum step_result step_key(struct request *rq)
+{
+    policy_lookup(rq->route, &rq->msg, &rq->arena, &rq->lookup);
+    if (!rq->lookup.lookup && !rq->lookup.store) {
+        return bypass(rq, rq->lookup.reason);
+    }
+    if (!resolve_identities(rq)) {
+        return STEP_MORE;
+    }
+    fill_key_context(rq);
+    key_query_build(&rq->kc, &rq->arena, &rq->query);
+    if (rq->query.too_many) {
+        rq->close = true;
+        reply_problem(rq, 400, REASON_LIMIT, "too many query parameters");
+        return STEP_DONE;
+    }
+    if (rq->query.pass) {
+        return bypass(rq, REASON_QUERY);
+    }
+    if (!key_render(&rq->kc, &rq->query, &rq->arena, &rq->base_name)) {
+        return bypass(rq, REASON_NO_IDENTITY);
+    }
+    rq->name = rq->base_name;
+    rq->site_key = site_key(rq);
+    rq->hash = entry_hash(rq->name, rq->site_key);
+    rq->step = STEP_LOOKUP;
+    return STEP_MORE;
+}
+
+uint32_t lookup_scope(const struct route_settings *route)
+{
+    return (uint32_t)route->scope * 0x9e3779b1u ^ route->scope_mask;
+}
+
+void lookup_select_variant(struct request *rq, const struct vary_spec *spec,
+                           const struct msg *as)
+{
+    struct strbuf *text = &rq->worker->build;
+    text->n = 0;
+    vary_variant_text(spec, as, &rq->arena, text);
+    rq->name = key_variant(rq->base_name, strbuf_str(text), &rq->arena);
+    rq->hash = entry_hash(rq->name, rq->site_key);
+    text->n = 0;
+}
+
+/* The resident entry of the request's name, following a Vary marker to the variant. */
+static struct entry *find_entry(struct request *rq)
+{
+    struct l1 *l1 = rq->worker->node->l1;
+    struct entry *e = l1_get(l1, rq->hash, rq->name, rq->site_key);
+    if (e == NULL || (e->flags & ENTRY_VARY_MARKER) == 0) {
+        return e;
+    }
+    struct vary_spec spec;
+    rq->vary_names = arena_dup(&rq->arena, entry_vary(e));
+    bool usable = vary_parse_list(rq->vary_names, &rq->arena, &spec);
+    entry_unref(e);
+    if (!usable) {
+        return NULL;
+    }
+    lookup_select_variant(rq, &spec, &rq->msg);
+    return l1_get(l1, rq->hash, rq->name, rq->site_key);
+}
+
+static enum step_result serve(struct request *rq, struct entry *e, enum cache_result result,
+                              enum reason reason)
+{
+    request_decide(rq, result, reason);
+    reply_entry(rq, e);
+    return STEP_DONE;
+}
+
+/* Served stale: the client has its answer, and the request goes on in the background to refresh
+ * the entry (once per name: the flight sees to that). */
+static enum step_result serve_stale(struct request *rq, struct entry *e)
+{
+    rq->stale = entry_ref(e);
+    request_decide(rq, CACHE_STALE, REASON_STALE);
+    reply_entry(rq, e);
+    if (!fill_refresh(rq)) {
+        return STEP_DONE;
+    }
+    request_finish(rq, false);
+    return STEP_WAIT;
+}
+
+/* What to do with an entry found; takes over the reference. */
+static enum step_result judge(struct request *rq, struct entry *e)
+{
+    enum journal_verdict valid = journal_check(rq->worker->node->journal, e);
+    if (valid == JOURNAL_INVALID || e->scope != lookup_scope(rq->route)) {
+        request_decide(rq, CACHE_MISS, REASON_INVALIDATED);
+        entry_unref(e);
+        return STEP_MORE;
+    }
+    switch (policy_reuse(e, &rq->lookup, valid == JOURNAL_SOFT, rq->worker->loop->wall)) {
+    case REUSE_FRESH: return serve(rq, e, CACHE_HIT, REASON_NONE);
+    case REUSE_STALE: return serve_stale(rq, e);
+    case REUSE_VALIDATE:
+    case REUSE_VALIDATE_STRICT:
+    case REUSE_NONE: break;
+    }
+    request_decide(rq, CACHE_MISS, REASON_EXPIRED);
+    rq->stale = e;
+    return STEP_MORE;
+}
+
+enum step_result step_lookup(struct request *rq)
+{
+    request_decide(rq, CACHE_MISS, REASON_MISS);
+    struct entry *e = rq->lookup.lookup ? find_entry(rq) : NULL;
+    if (e != NULL && (e->flags & ENTRY_HIT_FOR_MISS)) {
+        bool marked = entry_freshness(e, rq->worker->loop->wall) == ENTRY_FRESH;
+        entry_unref(e);
+        e = NULL;
+        if (marked) {
+            rq->joins = UINT32_MAX;
+            request_decide(rq, CACHE_MISS, REASON_HIT_FOR_MISS);
+        }
+    }
+    if (e != NULL) {
+        enum step_result r = judge(rq, e);
+        if (r != STEP_MORE) {
+            return r;
+        }
+    }
+    if (rq->lookup.only_if_cached) {
+        reply_problem(rq, 504, REASON_ONLY_IF_CACHED, "there is no stored answer");
+        return STEP_DONE;
+    }
+    if (rq->msg.method == METHOD_HEAD || !rq->lookup.store) {
+        rq->step = STEP_PASS;
+        return STEP_MORE;
+    }
+    rq->step = STEP_JOIN;
+    return STEP_MORE;
+}

@@ -1,0 +1,492 @@
+/*
+ * The request's life and its first steps: what was asked, of whom, by which route.
+ */
+#include "flow/request.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "flow/accesslog.h"
+#include "flow/reply.h"
+#include "flow/steps.h"
+#include "http/forwarded.h"
+#include "http/h1.h"
+
+#define FREE_REQUESTS_MAX 256 /* finished requests kept for the next ones, per worker */
+
+static void on_deferred(struct deferred *d);
+
+int64_t request_clock_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+/* ---- lifetime --------------------------------------------------------------------------- */
+
+static struct request *request_new(struct worker *w, struct client *c)
+{
+    struct request *rq = w->free_requests;
+    struct strbuf head = {0};
+    if (rq != NULL) {
+        w->free_requests = rq->next_free;
+        w->n_free_requests--;
+        head = rq->head;
+    } else {
+        rq = xmalloc(sizeof(*rq));
+    }
+    memset(rq, 0, offsetof(struct request, first));
+    rq->head = head;
+    rq->head.n = 0;
+    rq->worker = w;
+    rq->client = c;
+    rq->config = worker_config_take(w);
+    rq->deferred.fn = on_deferred;
+    rq->tls = c->tls;
+    rq->wall_start = w->loop->wall;
+    rq->start_us = request_clock_us();
+    rq->reason_text = STR("-");
+    arena_init(&rq->arena, rq->first, sizeof(rq->first));
+    c->request = rq;
+    return rq;
+}
+
+static void request_free(struct request *rq)
+{
+    struct worker *w = rq->worker;
+    if (rq->stale != NULL) {
+        entry_unref(rq->stale);
+    }
+    arena_reset(&rq->arena);
+    worker_config_release(rq->config);
+    if (w->n_free_requests < FREE_REQUESTS_MAX) {
+        rq->next_free = w->free_requests;
+        w->free_requests = rq;
+        w->n_free_requests++;
+    } else {
+        strbuf_free(&rq->head);
+        free(rq);
+    }
+    worker_check_drained(w);
+}
+
+/* At the end of the turn: a held-back head goes out, a flight is looked at, or the end. */
+static void on_deferred(struct deferred *d)
+{
+    struct request *rq = container_of(d, struct request, deferred);
+    if (rq->free_due) {
+        request_free(rq);
+    } else if (rq->reader.flight != NULL) {
+        deliver_pump(rq);
+    } else {
+        reply_flush(rq);
+    }
+}
+
+void request_release(struct request *rq)
+{
+    if (rq->free_due || rq->client != NULL || rq->fetch != NULL || rq->lead != NULL) {
+        return;
+    }
+    flight_leave(&rq->reader);
+    rq->free_due = true;
+    if (!rq->deferred.queued && rq->worker->loop != NULL) {
+        loop_defer(rq->worker->loop, &rq->deferred);
+    }
+}
+
+static void log_access(struct request *rq)
+{
+    const struct settings *s = config_settings(rq->config);
+    if (!s->log_access || rq->status == 0 || (rq->route != NULL && !rq->route->access_log)) {
+        return;
+    }
+    bool from_cache = rq->result == CACHE_HIT || rq->result == CACHE_STALE;
+    const struct access_record record = {
+        .time = rq->wall_start,
+        .id = rq->id,
+        .client = rq->client_ip,
+        .method = rq->msg.method_name,
+        .host = rq->host.name,
+        .path = rq->msg.target,
+        .route = rq->route != NULL ? rq->route->label : STR(""),
+        .cache = reply_result_word(rq->result),
+        .reason = rq->reason_text,
+        .tier = from_cache ? STR("l1") : STR(""),
+        .status = rq->status,
+        .bytes = rq->bytes_sent,
+        .request_bytes = rq->body_bytes,
+        .total_us = request_clock_us() - rq->start_us,
+        .upstream_us = rq->fetch_start_us != 0 ? rq->upstream_us : -1,
+        .upstream = rq->upstream,
+        .protocol = rq->msg.minor == 1 ? STR("HTTP/1.1") : STR("HTTP/1.0"),
+        .agent = msg_get(&rq->msg, FIELD_USER_AGENT),
+        .tls = rq->tls,
+    };
+    accesslog_write(rq->worker->access, &record);
+}
+
+void request_finish(struct request *rq, bool abort)
+{
+    struct client *c = rq->client;
+    rq->answered = true;
+    if (c != NULL) {
+        rq->client = NULL;
+        log_access(rq);
+        flight_leave(&rq->reader);
+        if (abort) {
+            c->request = NULL;
+            client_close(c, true);
+        } else {
+            client_request_done(c, !rq->close && rq->body_done);
+        }
+    }
+    request_release(rq);
+}
+
+void request_detach(struct request *rq)
+{
+    rq->client = NULL;
+    log_access(rq);
+    request_release(rq);
+}
+
+void request_decide(struct request *rq, enum cache_result result, enum reason reason)
+{
+    rq->result = result;
+    rq->reason = reason;
+    rq->reason_text = reason_word(reason);
+}
+
+/* ---- the driver ------------------------------------------------------------------------- */
+
+void request_run(struct request *rq)
+{
+    static enum step_result (*const steps[STEP_COUNT])(struct request *) = {
+#define STEP(id, function) [STEP_##id] = function,
+#include "tbl/steps.def"
+#undef STEP
+    };
+    enum step_result r;
+    do {
+        r = steps[rq->step](rq);
+    } while (r == STEP_MORE);
+    if (r == STEP_DONE) {
+        step_finish(rq);
+    }
+}
+
+enum step_result step_finish(struct request *rq)
+{
+    request_finish(rq, false);
+    return STEP_WAIT;
+}
+
+/* ---- RECV ------------------------------------------------------------------------------- */
+
+/* An answer that ends the request before it is routed; the rest of its bytes is not trusted. */
+static enum step_result refuse(struct request *rq, int status, enum reason reason,
+                               const char *detail)
+{
+    rq->close = true;
+    reply_problem(rq, status, reason, detail);
+    return STEP_DONE;
+}
+
+static struct str make_id(struct request *rq)
+{
+    struct worker *w = rq->worker;
+    static const char hex[] = "0123456789abcdef";
+    uint64_t id = (w->id_salt ^ ++w->next_id) * 0x9e3779b97f4a7c15u;
+    char *out = arena_alloc(&rq->arena, 16);
+    for (int i = 0; i < 16; i++) {
+        out[i] = hex[id >> (60 - 4 * i) & 15];
+    }
+    return str_make(out, 16);
+}
+
+static bool acceptable_id(struct str id)
+{
+    if (id.n == 0 || id.n > 64) {
+        return false;
+    }
+    for (size_t i = 0; i < id.n; i++) {
+        char c = ascii_lower(id.p[i]);
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+              c == '.')) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Who asks: the peer, or what trusted proxies say; their request id is kept too. */
+static void identify_client(struct request *rq)
+{
+    const struct settings *s = config_settings(rq->config);
+    const struct addr *peer = &rq->client->peer;
+    rq->client_ip = forwarded_client(&s->trusted_proxies, peer, &rq->msg, &rq->arena);
+    struct str id = STR_NULL;
+    if (cidr_match(&s->trusted_proxies, peer)) {
+        id = msg_get(&rq->msg, FIELD_X_REQUEST_ID);
+    }
+    rq->id = acceptable_id(id) ? id : make_id(rq);
+    identity_strip(s, &rq->msg, peer);
+}
+
+/* Host, or the authority of an absolute-form target, which must agree (K1, K2). */
+static const char *resolve_host(struct request *rq)
+{
+    struct str value = msg_get(&rq->msg, FIELD_HOST);
+    if (value.p == NULL) {
+        value = rq->target.form == TARGET_ABSOLUTE ? rq->target.authority : STR("");
+    }
+    if (value.n == 0) {
+        return rq->msg.minor == 0 ? NULL : "an empty Host";
+    }
+    if (!host_parse(value, rq->tls, &rq->arena, &rq->host)) {
+        return "a malformed Host";
+    }
+    if (rq->target.form == TARGET_ABSOLUTE) {
+        struct host target_host;
+        if (!host_parse(rq->target.authority, rq->tls, &rq->arena, &target_host) ||
+            !str_eq(target_host.name, rq->host.name) ||
+            !str_eq(target_host.port, rq->host.port)) {
+            return "Host and the target's authority differ";
+        }
+    }
+    return NULL;
+}
+
+enum step_result step_recv(struct request *rq)
+{
+    const struct settings *s = config_settings(rq->config);
+    if (rq->msg.method == METHOD_TRACE || rq->msg.method == METHOD_CONNECT) {
+        return refuse(rq, 405, REASON_METHOD, "this method is not served");
+    }
+    if (rq->msg.target.n > s->limits.target_length) {
+        return refuse(rq, 414, REASON_LIMIT, "the request target is too long");
+    }
+    const char *bad = target_parse(rq->msg.target, &rq->arena, &rq->target);
+    if (bad == NULL && rq->target.form == TARGET_ASTERISK && rq->msg.method != METHOD_OPTIONS) {
+        bad = "* is for OPTIONS only";
+    }
+    if (bad == NULL && rq->target.form == TARGET_AUTHORITY) {
+        bad = "an authority is for CONNECT only";
+    }
+    if (bad == NULL) {
+        bad = resolve_host(rq);
+    }
+    if (bad != NULL) {
+        return refuse(rq, 400, REASON_BAD_REQUEST, bad);
+    }
+    if (forwarded_loops(&rq->msg)) {
+        return refuse(rq, 508, REASON_BAD_REQUEST, "the request has been here before");
+    }
+    identify_client(rq);
+    rq->step = STEP_ROUTE;
+    return STEP_MORE;
+}
+
+/* ---- ROUTE ------------------------------------------------------------------------------ */
+
+/* RFC 6455 4.2.1: anything else asking for an upgrade is answered as an ordinary request. */
+static bool is_websocket(const struct request *rq)
+{
+    const struct msg *m = &rq->msg;
+    struct str key = msg_get(m, FIELD_SEC_WEBSOCKET_KEY);
+    return m->upgrade && m->method == METHOD_GET && m->minor == 1 &&
+           m->framing == FRAMING_NONE && msg_has_token(m, FIELD_UPGRADE, STR("websocket")) &&
+           key.n == 24 && str_eq(msg_get(m, FIELD_SEC_WEBSOCKET_VERSION), STR("13"));
+}
+
+/* A path without a route for this method goes where the path's GET route goes, so that a write
+ * reaches the backend that serves what it changes; else to the site's default upstream. */
+static const struct upstream_settings *choose_upstream(const struct request *rq)
+{
+    if (rq->match.route == NULL && rq->match.path_known_other_method) {
+        struct route_match get;
+        route_find(rq->config->runtime->routes, rq->site, STR("GET"), rq->target.path, &get);
+        if (get.route != NULL && get.route->upstream != NULL) {
+            return get.route->upstream;
+        }
+    }
+    return rq->route->upstream != NULL ? rq->route->upstream : rq->site->fallback.upstream;
+}
+
+static void find_route(struct request *rq)
+{
+    route_find(rq->config->runtime->routes, rq->site, rq->msg.method_name, rq->target.path,
+               &rq->match);
+    bool found = rq->match.route != NULL;
+    rq->route = found ? rq->match.route : &rq->site->fallback;
+    rq->unsafe = !method_is_safe(rq->msg.method);
+    rq->up = choose_upstream(rq);
+    rq->upgrade = rq->route->upgrade_websocket && is_websocket(rq);
+    request_decide(rq, CACHE_PASS, found ? REASON_NOT_CACHED : REASON_NO_ROUTE);
+    if (rq->upgrade) {
+        request_decide(rq, CACHE_PASS, REASON_UPGRADE);
+    } else if (rq->route->cached && rq->target.semicolon) {
+        request_decide(rq, CACHE_BYPASS, REASON_SEMICOLON);
+    } else if (rq->route->cached) {
+        rq->step = STEP_KEY;
+        return;
+    }
+    rq->step = STEP_PASS;
+}
+
+enum step_result step_route(struct request *rq)
+{
+    rq->site = route_site(rq->config->runtime->routes, rq->host.name);
+    if (rq->site == NULL) {
+        return refuse(rq, 421, REASON_NO_ROUTE, "this host is not served here");
+    }
+    if (rq->site->redirect_https && !rq->tls) {
+        reply_redirect_https(rq);
+        rq->close = rq->close || !rq->body_done;
+        return STEP_DONE;
+    }
+    find_route(rq);
+    if (rq->up == NULL) {
+        return refuse(rq, 404, REASON_NO_ROUTE, "nothing is served here");
+    }
+    if (rq->msg.framing == FRAMING_LENGTH && rq->route->max_body >= 0 &&
+        rq->msg.content_length > (uint64_t)rq->route->max_body) {
+        return refuse(rq, 413, REASON_LIMIT, "the request body is too large");
+    }
+    return STEP_MORE;
+}
+
+/* ---- from the client -------------------------------------------------------------------- */
+
+void request_start(struct client *c, struct str head)
+{
+    struct request *rq = request_new(c->worker, c);
+    const struct settings *s = config_settings(rq->config);
+    struct str copy = arena_dup(&rq->arena, head);
+    struct h1_verdict v = h1_parse_request(copy, &rq->arena, s->underscore_headers, &rq->msg);
+    rq->close = !rq->msg.keep_alive || c->worker->draining;
+    rq->body_done =
+        v.status == 0 && (rq->msg.framing == FRAMING_NONE ||
+                          (rq->msg.framing == FRAMING_LENGTH && rq->msg.content_length == 0));
+    if (v.status != 0) {
+        rq->id = make_id(rq);
+        rq->close = true;
+        reply_problem(rq, v.status, REASON_BAD_REQUEST, v.why);
+        request_finish(rq, false);
+        return;
+    }
+    body_start(&rq->body, &rq->msg);
+    rq->step = STEP_RECV;
+    request_run(rq);
+}
+
+void request_refuse(struct client *c, int status, const char *why)
+{
+    struct request *rq = c->request != NULL ? c->request : request_new(c->worker, c);
+    c->state = CLIENT_REQUEST;
+    rq->id = rq->id.n > 0 ? rq->id : make_id(rq);
+    rq->close = true;
+    reply_problem(rq, status, status == 400 ? REASON_BAD_REQUEST : REASON_LIMIT, why);
+    request_finish(rq, false);
+}
+
+/* A body that cannot go on: the exchange is given up, the client told if it has no answer yet.
+ */
+static void refuse_body(struct request *rq, int status, const char *why)
+{
+    bool answered = rq->head_sent || rq->head.n > 0;
+    exchange_client_gone(rq);
+    if (rq->client == NULL) {
+        return;
+    }
+    if (answered) {
+        request_finish(rq, true);
+        return;
+    }
+    rq->close = true;
+    reply_problem(rq, status, status == 400 ? REASON_BAD_REQUEST : REASON_LIMIT, why);
+    request_finish(rq, false);
+}
+
+size_t request_body_input(struct request *rq, struct str in, bool *done)
+{
+    size_t total = 0;
+    *done = false;
+    for (;;) {
+        size_t used;
+        struct str piece;
+        enum body_result r = body_next(&rq->body, in, &used, &piece);
+        total += used;
+        in = str_skip(in, used);
+        if (r == BODY_MORE) {
+            return total;
+        }
+        if (r == BODY_DONE) {
+            rq->body_done = true;
+            *done = true;
+            if (rq->fetch != NULL) {
+                fetch_send_end(rq->fetch);
+            }
+            return total;
+        }
+        if (r == BODY_ERROR) {
+            refuse_body(rq, 400, "a malformed chunked body");
+            return total;
+        }
+        rq->body_bytes += piece.n;
+        if (rq->route->max_body >= 0 && rq->body_bytes > (uint64_t)rq->route->max_body) {
+            refuse_body(rq, 413, "the request body is too large");
+            return total;
+        }
+        if (rq->fetch != NULL) {
+            fetch_send(rq->fetch, piece);
+            if (fetch_body_full(rq->fetch)) {
+                client_want_body(rq->client, false);
+                return total;
+            }
+        }
+    }
+}
+
+void request_body_timeout(struct request *rq)
+{
+    refuse_body(rq, 408, "the request body took too long");
+}
+
+void request_writable(struct request *rq)
+{
+    if (rq->reader.flight != NULL) {
+        deliver_pump(rq);
+    } else {
+        exchange_writable(rq);
+    }
+}
+
+/* An event stream whose reader has ended its side has nobody left to read it; any other answer
+ * is finished, because some clients shut their writing half and wait. */
+void request_input_ended(struct request *rq)
+{
+    if (rq->reason == REASON_STREAM && rq->head_sent) {
+        client_close(rq->client, false);
+    }
+}
+
+void request_client_gone(struct request *rq)
+{
+    rq->client = NULL;
+    if (rq->status == 0) {
+        rq->status = 499; /* nginx's number for a client that did not wait */
+        request_decide(rq, rq->result, REASON_CLIENT_GONE);
+    }
+    log_access(rq);
+    flight_leave(&rq->reader);
+    if (rq->lead == NULL) {
+        exchange_client_gone(rq);
+    }
+    request_release(rq);
+}

@@ -1,0 +1,168 @@
+/*
+ * One request on its way: struct request is the working memory of the steps in tbl/steps.def.
+ * Each step is a function that returns MORE (go on with rq->step), WAIT (a callback will call
+ * request_run again) or DONE. Belongs to its worker's thread; comes from the worker's free
+ * list, its arena holds whatever the steps make.
+ */
+#ifndef FLOW_REQUEST_H
+#define FLOW_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/loop.h"
+#include "base/str.h"
+#include "cache/identity.h"
+#include "cache/key.h"
+#include "cache/policy.h"
+#include "cache/reason.h"
+#include "flow/client.h"
+#include "flow/flight.h"
+#include "flow/route.h"
+#include "flow/worker.h"
+#include "http/body.h"
+#include "http/msg.h"
+#include "http/target.h"
+#include "upstream/fetch.h"
+
+enum step_result {
+    STEP_MORE,
+    STEP_WAIT,
+    STEP_DONE,
+};
+
+enum step {
+#define STEP(id, function) STEP_##id,
+#include "tbl/steps.def"
+#undef STEP
+    STEP_COUNT
+};
+
+/* X-Cache (design section 8). */
+enum cache_result {
+    CACHE_NONE, /* an answer of Larder itself */
+    CACHE_HIT,
+    CACHE_MISS,
+    CACHE_STALE,
+    CACHE_REVALIDATED,
+    CACHE_BYPASS,
+    CACHE_PASS,
+};
+
+#define REQUEST_ARENA 6144
+
+struct request {
+    struct worker *worker;
+    struct client *client; /* NULL after it left */
+    struct config_use *config;
+    struct request *next_free;
+    enum step step;
+
+    /* the request as received and understood */
+    struct msg msg;
+    struct target target;
+    struct host host;
+    const struct site_settings *site;
+    const struct route_settings *route; /* of the table, or the site's fallback */
+    struct route_match match;
+    struct body body;    /* decoder of the request's body */
+    uint64_t body_bytes; /* decoded so far */
+    bool body_done;      /* the request's body has been read to its end */
+    bool tls;
+    struct str client_ip; /* after trusted_proxies */
+    struct str id;        /* request id, for the log and X-Request-Id */
+
+    /* caching */
+    struct lookup_verdict lookup;
+    struct identity_result *identity; /* in the arena; NULL until resolved */
+    struct key_context kc;
+    struct key_query query;
+    struct str vary_names;       /* what the name is known to vary on; empty: nothing known */
+    const struct msg *view;      /* the request as a fill shows it; NULL until made */
+    struct str name;             /* canonical name (with its variant once that is known) */
+    struct str base_name;        /* canonical name without variant */
+    struct str site_key;         /* the entry's host part */
+    uint64_t hash;               /* of (name, site_key) */
+    struct entry *stale;         /* a reference: may serve if the origin fails, or validates */
+    struct deadline wait;        /* end of waiting for another request's fetch */
+    struct flight_reader reader; /* its place in a flight */
+    struct flight *lead;         /* the flight it leads (a reference), else NULL */
+    uint64_t fill_bytes;         /* body bytes the fill has received */
+    struct store_verdict *storing; /* how the fill will be stored; in the arena */
+    unsigned joins;                /* flights tried */
+
+    /* the exchange of its own (pass, write, or a fill that turned out not storable) */
+    struct fetch *fetch;                /* its exchange, filling or passing; NULL: none */
+    const struct upstream_settings *up; /* the group it goes to */
+    bool upgrade;                       /* an upgrade was asked for and the route allows it */
+    bool invalidated;                   /* a write's invalidation has been applied */
+    bool unsafe;                        /* its outcome may invalidate */
+    bool background;                    /* goes on without a client on purpose (refresh) */
+
+    /* the answer */
+    enum cache_result result;
+    enum reason reason;
+    struct str reason_text;   /* reason as a word ("no-org"); in the arena or static */
+    bool stored;              /* Cache-Status stored */
+    bool collapsed;           /* Cache-Status collapsed */
+    int status;               /* sent to the client; 0: nothing yet */
+    bool head_sent;           /* the head is queued on the client's stream */
+    bool chunked;             /* the answer goes out chunked */
+    bool no_body;             /* HEAD, 204, 304: body bytes are dropped */
+    bool close;               /* the connection ends after this answer */
+    bool answered;            /* the whole answer is queued */
+    struct strbuf head;       /* a rendered head that waits for the first body bytes */
+    struct deferred deferred; /* sends that head at the end of the turn; frees */
+    bool free_due;
+    uint64_t bytes_sent; /* answer bytes queued, head included */
+
+    /* times, for the log */
+    msec_t wall_start;
+    int64_t start_us;    /* monotonic */
+    int64_t upstream_us; /* time in the upstream */
+    int64_t fetch_start_us;
+    struct str upstream; /* address of the server, for the log */
+
+    struct arena arena;
+    char first[REQUEST_ARENA] __attribute__((aligned(16)));
+};
+
+/* A request for a complete head that passed the guard; the bytes are copied. Runs it. */
+void request_start(struct client *c, struct str head);
+
+/* Refuses what is not even a request (guard, timeouts): answers and lingers. */
+void request_refuse(struct client *c, int status, const char *why);
+
+/* A raw piece of the request's body; returns the bytes used. Sets *done at the body's end;
+ * after a malformed body the client has been refused. */
+size_t request_body_input(struct request *rq, struct str in, bool *done);
+
+/* The client has shut its writing side after a complete request. */
+void request_input_ended(struct request *rq);
+
+/* The client sent no body byte for body_timeout. */
+void request_body_timeout(struct request *rq);
+
+/* The client's stream has drained below the low-water mark. */
+void request_writable(struct request *rq);
+
+/* The client left (or ended its input in the middle of the body). */
+void request_client_gone(struct request *rq);
+
+/* Runs steps from rq->step until one waits or is done. */
+void request_run(struct request *rq);
+
+/* The answer is complete (or given up, `abort`: the client must see that it is cut short).
+ * Logs, tells the client, gives the request back. */
+void request_finish(struct request *rq, bool abort);
+
+/* Sets result and reason in one go; word STR_NULL takes the reason's own. */
+void request_decide(struct request *rq, enum cache_result result, enum reason reason);
+
+/* Microseconds of the monotonic clock. */
+int64_t request_clock_us(void);
+
+#endif

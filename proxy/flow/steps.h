@@ -1,0 +1,57 @@
+/*
+ * The step functions of tbl/steps.def and the few calls that the files of the request path make
+ * to each other. Private to flow/.
+ */
+#ifndef FLOW_STEPS_H
+#define FLOW_STEPS_H
+
+#include "flow/request.h"
+
+#define STEP(id, function) enum step_result function(struct request *rq);
+#include "tbl/steps.def"
+#undef STEP
+
+/* exchange.c: takes over a fetch whose head has come, as a pass. */
+void exchange_adopt(struct request *rq, struct fetch *f, const struct msg *m);
+/* exchange.c: the client can take more, left, or sent body bytes. */
+void exchange_writable(struct request *rq);
+void exchange_client_gone(struct request *rq);
+/* exchange.c: the status and reason for a failed fetch. */
+int exchange_error_status(enum fetch_error e, enum reason *reason);
+/* exchange.c: starts the fetch of a request. */
+void exchange_fetch(struct request *rq, struct str head, enum framing body,
+                    const struct fetch_ops *ops);
+/* exchange.c: notes the end of an exchange for the log. */
+void exchange_note_end(struct request *rq);
+
+/* fill.c: begins the fetch of a flight that rq leads. */
+void fill_start(struct request *rq);
+
+/* fill.c: refreshes rq->stale in the background; false when somebody does already. */
+bool fill_refresh(struct request *rq);
+
+/* deliver.c: sends what the request's flight has for it. */
+void deliver_pump(struct request *rq);
+void deliver_wake(struct flight_reader *r);
+
+/* invalidate.c: resolves what the route's `invalidate` names of the writer, while he is known.
+ */
+void invalidate_prepare(struct request *rq);
+
+/* invalidate.c: applies what a write invalidates; answer NULL: the outcome is unknown. */
+void invalidate_after_write(struct request *rq, const struct msg *answer);
+
+/* lookup.c: the site part and scope of entries that this request may use. */
+uint32_t lookup_scope(const struct route_settings *route);
+/* lookup.c: renames the request to the variant that this Vary spec selects for `as`, the
+ * request as the client or as the origin sees it. */
+void lookup_select_variant(struct request *rq, const struct vary_spec *spec,
+                           const struct msg *as);
+
+/* request.c: the client has become a tunnel: logs and ends the request without it. */
+void request_detach(struct request *rq);
+
+/* request.c: frees a request whose client and exchange are done. */
+void request_release(struct request *rq);
+
+#endif
