@@ -61,7 +61,8 @@ bool key_render_template(const struct key_context *kc, const struct key_query *q
  * Renders an invalidation glob (or tag, type, route text). What cannot be resolved (an unknown
  * identity, an absent parameter) becomes "*"; *widened tells so (it is set, never cleared).
  * {query}, {method} and {body} are the write's own, which no reader's name holds: always "*".
- * Resolved values are encoded, so they never act as globs.
+ * Resolved values are encoded, so they never act as globs. Tags, types and routes are compared
+ * exactly: a widened one matches nothing, so the caller invalidates everything instead.
  */
 struct str key_render_glob(const struct key_context *kc, const struct key_template *t,
                            struct arena *a, bool *widened);
