@@ -258,9 +258,8 @@ static msec_t choose_lifetime(struct judged *j)
     if (j->route->ttl_mode == TTL_FALLBACK || j->status_ttl >= 0) {
         return own_ttl(j);
     }
-    /* 4.2.2: a heuristic only for these statuses, or what is explicitly cacheable */
-    bool allowed = f->cc.is_public || freshness_heuristic_status(j->response->status);
-    return j->route->heuristic && allowed ? freshness_heuristic(j->response, f) : -1;
+    /* 4.2.2; check_explicit() has let through only what a heuristic is allowed for */
+    return j->route->heuristic ? freshness_heuristic(j->response, f) : -1;
 }
 
 static msec_t longer(msec_t route, const struct cc_delta *origin)

@@ -710,6 +710,10 @@ static void requests_that_may_be_answered(void **state)
     assert_true(look(&route, METHOD_POST, "").lookup);
     assert_true(look(&route, METHOD_OTHER, "").lookup); /* QUERY */
     assert_false(look(&route, METHOD_PUT, "").lookup);
+    struct msg query = make_request(METHOD_POST, "");
+    query.framing = FRAMING_CHUNKED;
+    policy_lookup(&route, &query, &arena, &lv);
+    assert_true(lv.lookup && lv.store); /* its body is in the key */
     struct msg fat = make_request(METHOD_GET, "");
     fat.framing = FRAMING_LENGTH;
     policy_lookup(&route, &fat, &arena, &lv);
@@ -827,6 +831,7 @@ static void entries_are_reused_by_the_rules(void **state)
         {0, 0, false, "Cache-Control: max-age=x, min-fresh=y", REUSE_FRESH},
         {ENTRY_IMMUTABLE, 0, false, "Cache-Control: max-age=0", REUSE_FRESH},
         {ENTRY_IMMUTABLE, 0, false, "Cache-Control: no-cache", REUSE_VALIDATE},
+        {ENTRY_IMMUTABLE, 0, false, "Cache-Control: no-cache, max-age=0", REUSE_VALIDATE},
         {ENTRY_IMMUTABLE, 60000, false, "Cache-Control: max-age=0", REUSE_VALIDATE},
     };
     struct route_settings route = origin_route();
