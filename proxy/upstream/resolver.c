@@ -262,7 +262,7 @@ struct resolver *resolver_new_custom(resolver_lookup_fn *lookup, msec_t interval
     pthread_mutex_init(&r->lock, NULL);
     r->lookup = lookup;
     r->interval = interval;
-    r->random = (uint32_t)clock_wall() ^ (uint32_t)getpid() << 16 | 1;
+    r->random = ((uint32_t)clock_wall() ^ (uint32_t)getpid() << 16) | 1;
     r->refs = 2; /* the owner and the thread */
     if (!start_thread(r)) {
         pthread_mutex_lock(&r->lock);
