@@ -1,0 +1,114 @@
+/*
+ * One worker thread: its loop, its listeners, its clients and its upstream connections. All of
+ * it belongs to the worker's thread; other threads talk to it through worker_reload() and
+ * worker_drain(), which post mail.
+ */
+#ifndef FLOW_WORKER_H
+#define FLOW_WORKER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/loop.h"
+#include "base/str.h"
+#include "flow/listener.h"
+#include "flow/node.h"
+#include "upstream/pool.h"
+
+struct accesslog_writer;
+struct client;
+struct request;
+
+/* A worker's use of one runtime: counts requests without touching shared memory. */
+struct config_use {
+    struct runtime *runtime; /* one reference for the whole worker */
+    struct worker *worker;
+    unsigned requests; /* requests and fetches of it that are not finished */
+    bool retired;      /* a newer one has taken its place */
+    struct mail drop;  /* gives the reference back on the control thread */
+};
+
+struct worker {
+    struct loop *loop;
+    struct node *node;
+    struct config_use *config; /* the current one */
+    struct pool *pool;
+    struct accesslog_writer *access; /* of the current configuration; NULL: off */
+    struct listener **listeners;     /* array */
+    size_t n_listeners;
+    struct client *clients; /* list of all */
+    size_t n_clients;
+    struct request *free_requests; /* list of finished ones, to be used again */
+    size_t n_free_requests;
+    size_t n_uses; /* requests and fetches that are not finished, of every configuration */
+    size_t fills;  /* fetches that fill the cache without a client */
+    struct strbuf build; /* text that one step builds; empty between steps */
+    unsigned index;
+    uint64_t next_id; /* request ids: random start, counted up */
+    uint64_t id_salt;
+    bool draining;               /* listeners are closed, clients leave after their answer */
+    bool cut;                    /* the drain's limit has passed: everything was aborted */
+    bool stopped;                /* the loop has ended or is about to */
+    struct deadline drain_end;   /* what runs then is cut */
+    struct deadline drain_sweep; /* idle clients are looked for */
+    msec_t drain_start;
+    struct loop *control; /* of the thread that made the worker */
+    struct mail ended;    /* tells it that the thread has ended */
+    void (*on_ended)(struct worker *w);
+    void *owner; /* whoever made the worker */
+    pthread_t thread;
+    bool started;
+};
+
+/* Makes a worker. fds: one listening socket for each of settings->listens, in their order; the
+ * worker owns them. NULL (fds closed) when the kernel refuses a loop. */
+struct worker *worker_new(unsigned index, struct node *node, struct runtime *runtime,
+                          const int *fds, void *owner) __attribute__((warn_unused_result));
+
+/* Runs the loop on a new thread. `ended` is called on the control loop when that thread is
+ * about to end (worker_join() then takes no time). False with errno. */
+bool worker_start(struct worker *w, struct loop *control, void (*ended)(struct worker *w))
+    __attribute__((warn_unused_result));
+
+/*
+ * Any thread: use this runtime for requests from now on (takes a reference). fds as in
+ * worker_new(), -1 where the listening socket of the same address stays; sockets of addresses
+ * that are gone are closed once what waits in their queues is accepted. done(ctx) is called on
+ * the control loop when the worker has changed over.
+ */
+void worker_reload(struct worker *w, struct runtime *runtime, const int *fds,
+                   void (*done)(void *ctx), void *ctx);
+
+/*
+ * Any thread: stop accepting, close idle connections, finish what runs within `limit` ms; then
+ * the thread ends. May be called again with a shorter limit.
+ */
+void worker_drain(struct worker *w, msec_t limit);
+
+/* Waits for the thread. All workers are joined before the first one is freed, because they send
+ * each other mail. */
+void worker_join(struct worker *w);
+
+/* Frees a worker that is joined or was never started. */
+void worker_free(struct worker *w);
+
+/* Same thread: takes and gives back the use of a configuration. */
+struct config_use *worker_config_take(struct worker *w);
+void worker_config_release(struct config_use *use);
+
+/* Same thread: called when a client or a fill ends; ends a draining worker when nothing is
+ * left. */
+void worker_check_drained(struct worker *w);
+
+/* Same thread: file descriptors have run out. Gives back those that nobody uses right now: idle
+ * upstream connections, and up to `max` keep-alive connections that have been idle longest. */
+void worker_free_fds(struct worker *w, unsigned max);
+
+static inline const struct settings *config_settings(const struct config_use *use)
+{
+    return use->runtime->settings;
+}
+
+#endif
