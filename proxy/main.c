@@ -1,0 +1,45 @@
+/*
+ * Arguments: `larder COMMAND …`. Every command but `run` lives in cli/.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/command.h"
+#include "cli/help.h"
+#include "cli/options.h"
+#include "cli/run_options.h"
+#include "cli/version.h"
+#include "server.h"
+
+static int run(int argc, char **argv)
+{
+    struct run_options options;
+    int code;
+    if (!run_options_read(argc, argv, &options, &code)) {
+        return code;
+    }
+    code = server_run(options.settings, options.path);
+    settings_unref(options.settings);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        help_overview(stderr);
+        return EXIT_USAGE;
+    }
+    const char *word = argv[1];
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        help_overview(stdout);
+        return EXIT_OK;
+    }
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
+        return cli_version(1, argv + 1);
+    }
+    const struct command *c = command_find(word);
+    if (c == NULL) {
+        return help_unknown(word);
+    }
+    return c->run != NULL ? c->run(argc - 1, argv + 1) : run(argc - 1, argv + 1);
+}
