@@ -19,12 +19,12 @@
 struct probe {
     struct health *health;
     struct origin_server *server;
-    struct strbuf head;    /* the request */
-    struct deadline next;  /* the next check begins */
-    struct fetch *fetch;   /* the check under way, or NULL */
-    unsigned failures;     /* in a row */
-    int status;            /* of its answer, 0: none yet */
-    size_t body;           /* bytes of it */
+    struct strbuf head;   /* the request */
+    struct deadline next; /* the next check begins */
+    struct fetch *fetch;  /* the check under way, or NULL */
+    unsigned failures;    /* in a row */
+    int status;           /* of its answer, 0: none yet */
+    size_t body;          /* bytes of it */
 };
 
 struct health {
@@ -149,7 +149,9 @@ static void on_next(struct deadline *d)
         .head = strbuf_str(&p->head),
         .body = FRAMING_NONE,
         .pinned = p->server,
-        .timeout = {.connect = timeout, .first_byte = timeout, .idle = timeout,
+        .timeout = {.connect = timeout,
+                    .first_byte = timeout,
+                    .idle = timeout,
                     .total = timeout},
         .head_limit = 32u * 1024u,
         .count_limit = 100,
