@@ -102,8 +102,8 @@ void deadline_set(struct loop *l, struct deadline *d, msec_t after);
 /* Idempotent; must be called before d's memory goes away. */
 void deadline_cancel(struct deadline *d);
 
-/* Cancels with a store, for hot paths: it leaves the wheel when its slot comes up, so d must stay
- * alive until deadline_cancel(). */
+/* Cancels with a store, for hot paths: it leaves the wheel when its slot comes up, so d must
+ * stay alive until deadline_cancel(). */
 static inline void deadline_disarm(struct deadline *d)
 {
     d->when = MSEC_MAX;

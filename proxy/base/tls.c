@@ -1,24 +1,15 @@
 /*
- * TLS contexts. Every session holds a reference to the tls_server or tls_client it came from
- * (ex_data), because OpenSSL calls back during the handshake and, for session tickets, long
- * after it, when a reload may already have dropped the configuration.
- *
- * Server sessions are resumed by stateless tickets only, so that clients cost no memory here;
- * each context has its own random ticket key, which a reload replaces. Client sessions are kept
- * one per name: a resumed session skips verification, so it must never move to another name.
+ * TLS contexts, server side. Every session holds a reference to the tls_server it came from
+ * (ex_data), because OpenSSL calls back during the handshake, when a reload may already have
+ * dropped the configuration. Sessions are resumed by stateless tickets only, so that clients
+ * cost no memory here; each context has its own random ticket key, which a reload replaces.
+ * The client side is in tls_client.c.
  */
 #include "base/tls.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -26,9 +17,9 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/tls_common.h"
 
-#define NAME_MAX_LENGTH   255
-#define SESSION_NAMES_MAX 256 /* names come from the configuration; more are not resumed */
+#define NAME_MAX_LENGTH 255
 
 /* Forward secrecy and AEAD only for TLS 1.2 clients; TLS 1.3 suites are all of that kind. */
 #define SERVER_CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
@@ -48,29 +39,8 @@ struct tls_server {
     size_t n_sites;
 };
 
-/* The last session of one server name. */
-struct session_slot {
-    struct session_slot *next;
-    SSL_SESSION *session; /* NULL: none yet; under the client's lock */
-    char name[];
-};
-
-struct tls_client {
-    atomic_uint refs;
-    SSL_CTX *ctx;
-    bool verify;
-    pthread_mutex_t lock;
-    struct session_slot *slots; /* under lock; only ever grows, so a slot's address is stable */
-    size_t n_slots;
-};
-
-/* http/1.1 as a ProtocolNameList of one (RFC 7301 section 3.1). */
-static const unsigned char alpn_http11[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
-
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int server_index = -1; /* SSL ex_data: struct tls_server */
-static int client_index = -1; /* SSL ex_data: struct tls_client */
-static int slot_index = -1;   /* SSL ex_data: struct session_slot, borrowed */
 
 static void on_free_server(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl,
                            void *argp)
@@ -79,63 +49,10 @@ static void on_free_server(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
     tls_server_unref(ptr);
 }
 
-static void on_free_client(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl,
-                           void *argp)
-{
-    (void)parent, (void)ad, (void)idx, (void)argl, (void)argp;
-    tls_client_unref(ptr);
-}
-
-static void make_indexes(void)
+static void make_index(void)
 {
     server_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, on_free_server);
-    client_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, on_free_client);
-    slot_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
 }
-
-/* The caller's message, then OpenSSL's reason if it has one. Always false. */
-__attribute__((format(printf, 3, 4))) static bool refuse(char *error, size_t cap,
-                                                         const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    int n = vsnprintf(error, cap, fmt, args);
-    va_end(args);
-    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-    if (reason != NULL && n >= 0 && (size_t)n < cap) {
-        snprintf(error + n, cap - (size_t)n, " (%s)", reason);
-    }
-    ERR_clear_error();
-    return false;
-}
-
-/* Says in plain words why a file cannot be read, before OpenSSL says it in its own. */
-static bool check_readable(const char *what, const char *file, char *error, size_t cap)
-{
-    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    char byte;
-    if (fd < 0 || read(fd, &byte, 1) < 0) {
-        int reason = errno;
-        if (fd >= 0) {
-            close(fd);
-        }
-        return refuse(error, cap, "cannot read the %s %s: %s", what, file, strerror(reason));
-    }
-    close(fd);
-    return true;
-}
-
-static void apply_common(SSL_CTX *ctx)
-{
-    SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
-    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-    /* openssl.cnf may have set it; then a cut connection would look complete. */
-    SSL_CTX_clear_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
-    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                              SSL_MODE_RELEASE_BUFFERS);
-}
-
-/* ---- server ------------------------------------------------------------------------------ */
 
 /* Called where OpenSSL would ask the terminal for a passphrase. */
 static int on_passphrase(char *buf, int size, int writing, void *arg)
@@ -148,7 +65,7 @@ static int on_passphrase(char *buf, int size, int writing, void *arg)
 
 static bool load_key(SSL_CTX *ctx, const struct tls_cert *cert, char *error, size_t cap)
 {
-    if (!check_readable("private key", cert->key_file, error, cap)) {
+    if (!tls_check_readable("private key", cert->key_file, error, cap)) {
         return false;
     }
     bool encrypted = false;
@@ -160,24 +77,26 @@ static bool load_key(SSL_CTX *ctx, const struct tls_cert *cert, char *error, siz
     BIO_free(bio);
     if (key == NULL && encrypted) {
         ERR_clear_error();
-        return refuse(
+        return tls_refuse(
             error, cap,
             "the private key %s is encrypted; store it without a passphrase, readable "
             "by Larder only",
             cert->key_file);
     }
     if (key == NULL) {
-        return refuse(error, cap, "%s holds no usable PEM private key", cert->key_file);
+        return tls_refuse(error, cap, "%s holds no usable PEM private key", cert->key_file);
     }
     bool matches = X509_check_private_key(SSL_CTX_get0_certificate(ctx), key) == 1;
     bool loaded = matches && SSL_CTX_use_PrivateKey(ctx, key) == 1;
     EVP_PKEY_free(key);
     if (!matches) {
         ERR_clear_error();
-        return refuse(error, cap, "the private key %s does not belong to the certificate %s",
-                      cert->key_file, cert->cert_file);
+        return tls_refuse(error, cap,
+                          "the private key %s does not belong to the certificate %s",
+                          cert->key_file, cert->cert_file);
     }
-    return loaded || refuse(error, cap, "the private key %s cannot be used", cert->key_file);
+    return loaded ||
+           tls_refuse(error, cap, "the private key %s cannot be used", cert->key_file);
 }
 
 static void warn_about_dates(const X509 *x, const char *file)
@@ -191,7 +110,7 @@ static void warn_about_dates(const X509 *x, const char *file)
 
 static bool load_chain(SSL_CTX *ctx, const char *file, char *error, size_t cap)
 {
-    if (!check_readable("certificate", file, error, cap)) {
+    if (!tls_check_readable("certificate", file, error, cap)) {
         return false;
     }
     bool encrypted = false;
@@ -201,7 +120,7 @@ static bool load_chain(SSL_CTX *ctx, const char *file, char *error, size_t cap)
     SSL_CTX_set_default_passwd_cb_userdata(ctx, NULL);
     SSL_CTX_set_default_passwd_cb(ctx, NULL);
     if (!ok) {
-        return refuse(error, cap, "%s holds no usable PEM certificate", file);
+        return tls_refuse(error, cap, "%s holds no usable PEM certificate", file);
     }
     warn_about_dates(SSL_CTX_get0_certificate(ctx), file);
     return true;
@@ -319,7 +238,8 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 {
     (void)ssl, (void)arg;
     for (unsigned i = 0; i < in_len && in_len - i > in[i]; i += 1u + in[i]) {
-        if (in[i] == alpn_http11[0] && memcmp(in + i, alpn_http11, sizeof(alpn_http11)) == 0) {
+        if (in[i] == tls_alpn_http11[0] &&
+            memcmp(in + i, tls_alpn_http11, sizeof(tls_alpn_http11)) == 0) {
             *out = in + i + 1;
             *out_len = in[i];
             return SSL_TLSEXT_ERR_OK;
@@ -334,11 +254,11 @@ static bool site_load(struct tls_server *t, const struct tls_cert *cert, char *e
     static const unsigned char id_context[] = "larder";
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     if (ctx == NULL) {
-        return refuse(error, cap, "cannot create a TLS context");
+        return tls_refuse(error, cap, "cannot create a TLS context");
     }
     struct site *site = &t->sites[t->n_sites++];
     site->ctx = ctx;
-    apply_common(ctx);
+    tls_common_apply(ctx);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_session_id_context(ctx, id_context, sizeof(id_context) - 1);
     SSL_CTX_set_cipher_list(ctx, SERVER_CIPHERS);
@@ -359,10 +279,10 @@ static bool site_load(struct tls_server *t, const struct tls_cert *cert, char *e
 struct tls_server *tls_server_new(const struct tls_cert *certs, size_t n, char *error,
                                   size_t cap)
 {
-    pthread_once(&once, make_indexes);
+    pthread_once(&once, make_index);
     ERR_clear_error();
     if (n == 0) {
-        refuse(error, cap, "TLS needs a certificate: add tls CERT KEY");
+        tls_refuse(error, cap, "TLS needs a certificate: add tls CERT KEY");
         return NULL;
     }
     struct tls_server *t = xcalloc(1, sizeof(*t));
@@ -418,158 +338,6 @@ SSL *tls_server_session(struct tls_server *t, int fd)
         SSL_free(ssl);
         ERR_clear_error();
         return NULL;
-    }
-    return ssl;
-}
-
-/* ---- client ------------------------------------------------------------------------------ */
-
-/* A session can be resumed from now on: it replaces the name's last one. 1: we keep it. */
-static int on_new_session(SSL *ssl, SSL_SESSION *session)
-{
-    struct tls_client *t = SSL_get_ex_data(ssl, client_index);
-    struct session_slot *slot = SSL_get_ex_data(ssl, slot_index);
-    if (t == NULL || slot == NULL) {
-        return 0;
-    }
-    pthread_mutex_lock(&t->lock);
-    SSL_SESSION *old = slot->session;
-    slot->session = session;
-    pthread_mutex_unlock(&t->lock);
-    SSL_SESSION_free(old);
-    return 1;
-}
-
-/* The name's slot with a reference to its session (or NULL); NULL when there are too many. */
-static struct session_slot *slot_find(struct tls_client *t, const char *name,
-                                      SSL_SESSION **session)
-{
-    *session = NULL;
-    pthread_mutex_lock(&t->lock);
-    struct session_slot *slot = t->slots;
-    while (slot != NULL && strcmp(slot->name, name) != 0) {
-        slot = slot->next;
-    }
-    if (slot == NULL && t->n_slots < SESSION_NAMES_MAX) {
-        size_t n = strlen(name) + 1;
-        slot = xmalloc(sizeof(*slot) + n);
-        *slot = (struct session_slot){.next = t->slots};
-        memcpy(slot->name, name, n);
-        t->slots = slot;
-        t->n_slots++;
-    }
-    if (slot != NULL && slot->session != NULL) {
-        SSL_SESSION_up_ref(slot->session);
-        *session = slot->session;
-    }
-    pthread_mutex_unlock(&t->lock);
-    return slot;
-}
-
-static bool load_authorities(SSL_CTX *ctx, const char *ca_file, char *error, size_t cap)
-{
-    if (ca_file == NULL) {
-        return SSL_CTX_set_default_verify_paths(ctx) == 1 ||
-               refuse(error, cap, "cannot load the system's certificate authorities");
-    }
-    if (!check_readable("CA file", ca_file, error, cap)) {
-        return false;
-    }
-    if (SSL_CTX_load_verify_file(ctx, ca_file) != 1) {
-        return refuse(error, cap, "%s holds no usable PEM certificate", ca_file);
-    }
-    /* Whoever names an intermediate or the server's own certificate means to trust just it. */
-    X509_STORE_set_flags(SSL_CTX_get_cert_store(ctx), X509_V_FLAG_PARTIAL_CHAIN);
-    return true;
-}
-
-struct tls_client *tls_client_new(bool verify, const char *ca_file, char *error, size_t cap)
-{
-    pthread_once(&once, make_indexes);
-    ERR_clear_error();
-    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-    if (ctx == NULL) {
-        refuse(error, cap, "cannot create a TLS context");
-        return NULL;
-    }
-    apply_common(ctx);
-    if (verify && !load_authorities(ctx, ca_file, error, cap)) {
-        SSL_CTX_free(ctx);
-        return NULL;
-    }
-    SSL_CTX_set_verify(ctx, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
-    SSL_CTX_set_alpn_protos(ctx, alpn_http11, sizeof(alpn_http11));
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-    SSL_CTX_sess_set_new_cb(ctx, on_new_session);
-    struct tls_client *t = xcalloc(1, sizeof(*t));
-    atomic_init(&t->refs, 1);
-    t->ctx = ctx;
-    t->verify = verify;
-    pthread_mutex_init(&t->lock, NULL);
-    return t;
-}
-
-struct tls_client *tls_client_ref(struct tls_client *t)
-{
-    atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
-    return t;
-}
-
-void tls_client_unref(struct tls_client *t)
-{
-    if (t == NULL || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1) {
-        return;
-    }
-    while (t->slots != NULL) {
-        struct session_slot *slot = t->slots;
-        t->slots = slot->next;
-        SSL_SESSION_free(slot->session);
-        free(slot);
-    }
-    SSL_CTX_free(t->ctx);
-    pthread_mutex_destroy(&t->lock);
-    free(t);
-}
-
-/* Name for SNI and verification; IP literals have no SNI (RFC 6066 section 3). */
-static bool set_peer_name(const struct tls_client *t, SSL *ssl, const char *name)
-{
-    uint8_t ip[16];
-    bool literal = inet_pton(AF_INET, name, ip) == 1 || inet_pton(AF_INET6, name, ip) == 1;
-    if (literal) {
-        return !t->verify || X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1;
-    }
-    if (SSL_set_tlsext_host_name(ssl, name) != 1) {
-        return false;
-    }
-    if (!t->verify) {
-        return true;
-    }
-    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
-                               X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-    return SSL_set1_host(ssl, name) == 1;
-}
-
-SSL *tls_client_session(struct tls_client *t, int fd, const char *name)
-{
-    /* An empty name would verify as "any name" (SSL_set1_host). */
-    SSL *ssl = name[0] != '\0' ? SSL_new(t->ctx) : NULL;
-    if (ssl == NULL) {
-        ERR_clear_error();
-        return NULL;
-    }
-    SSL_set_ex_data(ssl, client_index, tls_client_ref(t));
-    SSL_set_connect_state(ssl);
-    if (SSL_set_fd(ssl, fd) != 1 || !set_peer_name(t, ssl, name)) {
-        SSL_free(ssl);
-        ERR_clear_error();
-        return NULL;
-    }
-    SSL_SESSION *session;
-    SSL_set_ex_data(ssl, slot_index, slot_find(t, name, &session));
-    if (session != NULL) {
-        SSL_set_session(ssl, session);
-        SSL_SESSION_free(session);
     }
     return ssl;
 }
