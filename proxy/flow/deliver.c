@@ -37,6 +37,9 @@ static void fetch_failed(struct request *rq, enum fetch_error e)
     int status = exchange_error_status(e, &reason);
     bool again = rq->collapsed && rq->joins < 2 && rq->status == 0;
     stop_reading(rq);
+    if (rq->status == 0 && fill_serve_stale_error(rq)) {
+        return;
+    }
     if (again) {
         rq->step = STEP_JOIN;
         rq->collapsed = false;
@@ -99,10 +102,13 @@ static bool send_pieces(struct request *rq, struct flight_view *view)
     }
 }
 
-static void send_whole(struct request *rq, struct entry *e)
+static void send_whole(struct request *rq, struct entry *e, enum flight_outcome outcome)
 {
     entry_ref(e);
     stop_reading(rq);
+    if (outcome == FLIGHT_REVALIDATED) {
+        request_decide(rq, CACHE_REVALIDATED, REASON_REVALIDATED);
+    }
     rq->stored = !rq->collapsed;
     reply_entry(rq, e);
     request_finish(rq, false);
@@ -137,7 +143,7 @@ void deliver_pump(struct request *rq)
                 chunk_unref(view.chunk);
             }
             if (fits) {
-                send_whole(rq, view.entry);
+                send_whole(rq, view.entry, (enum flight_outcome)view.error);
             } else {
                 look_elsewhere(rq);
             }

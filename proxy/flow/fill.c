@@ -115,15 +115,14 @@ void fill_start(struct request *rq)
     exchange_fetch(rq, forward_head(rq, FORWARD_FILL), FRAMING_NONE, &fill_ops);
 }
 
-/* The fill is over: the request stops leading. */
-static void stop_leading(struct request *rq)
+void fill_stop_leading(struct request *rq)
 {
     flight_unref(rq->lead);
     rq->lead = NULL;
     rq->worker->fills--;
 }
 
-static void drop_fetch(struct request *rq)
+void fill_drop_fetch(struct request *rq)
 {
     exchange_note_end(rq);
     fetch_free(rq->fetch);
@@ -172,10 +171,10 @@ static void end_sharing(struct request *rq, const struct msg *m, enum reason rea
     }
     flight_leave(&rq->reader);
     flight_end(rq->lead, FLIGHT_UNSHARED, NULL, 0);
-    stop_leading(rq);
+    fill_stop_leading(rq);
     request_decide(rq, CACHE_MISS, reason);
     if (rq->client == NULL || rq->background) {
-        drop_fetch(rq);
+        fill_drop_fetch(rq);
         request_release(rq);
         return;
     }
@@ -229,15 +228,15 @@ static void drop_encoding_vary(const struct request *rq, struct vary_spec *vary)
 }
 
 /* What readers and the entry share of the head, in the flight's own memory. */
-static void publish(struct request *rq, const struct msg *m)
+static void publish(struct request *rq, const struct msg *m, const struct tag_set *tags)
 {
     struct flight *f = rq->lead;
     struct strbuf *out = &rq->worker->build;
-    struct tag_set *tags = arena_alloc(&rq->arena, sizeof(*tags));
-    tags_collect(&rq->kc, &rq->query, m, &rq->arena, tags);
     out->n = 0;
     h1_write_status_line(out, m->status, m->reason);
-    reply_render_fields(rq, m, rq->storing->omit_fields, out);
+    /* The ETag is kept apart: a gzipped delivery weakens it. */
+    struct str omit = arena_printf(&rq->arena, "ETag,%.*s", STR_ARG(rq->storing->omit_fields));
+    reply_render_fields(rq, m, omit, out);
     struct flight_head head = {
         .status = m->status,
         .head = arena_dup(&f->arena, strbuf_str(out)),
@@ -257,6 +256,13 @@ static void publish(struct request *rq, const struct msg *m)
 static void on_head(struct fetch *f, const struct msg *m)
 {
     struct request *rq = fetch_owner(f);
+    if (m->status == 304 && rq->validating) {
+        return; /* on_done freshens the stored answer */
+    }
+    if (fill_prefers_stale(rq, m->status)) {
+        fill_give_up(rq, FETCH_BAD);
+        return;
+    }
     struct store_verdict *sv = arena_alloc(&rq->arena, sizeof(*sv));
     const struct settings *s = config_settings(rq->config);
     policy_store(rq->route, forward_view(rq), m, fetch_request_time(f), rq->worker->loop->wall,
@@ -271,9 +277,15 @@ static void on_head(struct fetch *f, const struct msg *m)
         end_sharing(rq, m, REASON_TOO_LARGE);
         return;
     }
+    struct tag_set *tags = arena_alloc(&rq->arena, sizeof(*tags));
+    tags_collect(&rq->kc, &rq->query, m, &rq->arena, tags);
+    if (tags->incomplete) {
+        end_sharing(rq, m, REASON_TAGS);
+        return;
+    }
     drop_encoding_vary(rq, &sv->vary);
     select_variant(rq, &sv->vary);
-    publish(rq, m);
+    publish(rq, m, tags);
     loop_defer(rq->worker->loop, &rq->deferred);
 }
 
@@ -299,15 +311,6 @@ static void overflow(struct request *rq)
     (void)flight_overflow(rq->lead);
 }
 
-/* Nobody reads an answer that is not going to be stored: give it up. */
-static void abandon(struct request *rq)
-{
-    flight_end(rq->lead, FLIGHT_FAILED, NULL, FETCH_RESET);
-    stop_leading(rq);
-    drop_fetch(rq);
-    request_release(rq);
-}
-
 static void on_data(struct fetch *f, struct str piece)
 {
     struct request *rq = fetch_owner(f);
@@ -319,7 +322,7 @@ static void on_data(struct fetch *f, struct str piece)
     flight_append(rq->lead, piece);
     if (!rq->storing->store) {
         if (flight_readers(rq->lead) == 0) {
-            abandon(rq);
+            fill_give_up(rq, FETCH_RESET); /* nobody reads what is not going to be stored */
             return;
         }
         if (flight_backlog(rq->lead) > OVERFLOW_HIGH) {
@@ -426,17 +429,11 @@ static struct entry *store(struct request *rq, const struct msg *m)
     return e;
 }
 
-static void on_done(struct fetch *f)
+/* The fill is over in whatever way: readers have been told, the leader's own one is. */
+void fill_conclude(struct request *rq)
 {
-    struct request *rq = fetch_owner(f);
-    struct entry *e = store(rq, fetch_msg(f));
-    rq->stored = e != NULL;
-    flight_end(rq->lead, FLIGHT_DONE, e, 0);
-    if (e != NULL) {
-        entry_unref(e);
-    }
-    stop_leading(rq);
-    drop_fetch(rq);
+    fill_stop_leading(rq);
+    fill_drop_fetch(rq);
     if (rq->reader.flight != NULL) {
         deliver_pump(rq);
     } else {
@@ -444,16 +441,29 @@ static void on_done(struct fetch *f)
     }
 }
 
-static void on_failed(struct fetch *f, enum fetch_error e)
+void fill_give_up(struct request *rq, enum fetch_error e)
+{
+    flight_end(rq->lead, FLIGHT_FAILED, NULL, (int)e);
+    fill_conclude(rq);
+}
+
+static void on_done(struct fetch *f)
 {
     struct request *rq = fetch_owner(f);
-    (void)f;
-    flight_end(rq->lead, FLIGHT_FAILED, NULL, (int)e);
-    stop_leading(rq);
-    drop_fetch(rq);
-    if (rq->reader.flight != NULL) {
-        deliver_pump(rq);
-    } else {
-        request_release(rq);
+    if (rq->storing == NULL) {
+        fill_validated(rq, fetch_msg(f));
+        return;
     }
+    struct entry *e = store(rq, fetch_msg(f));
+    rq->stored = e != NULL;
+    flight_end(rq->lead, FLIGHT_DONE, e, FLIGHT_FILLED);
+    if (e != NULL) {
+        entry_unref(e);
+    }
+    fill_conclude(rq);
+}
+
+static void on_failed(struct fetch *f, enum fetch_error e)
+{
+    fill_give_up(fetch_owner(f), e);
 }

@@ -36,6 +36,12 @@ enum flight_state {
     FLIGHT_UNSHARED, /* the answer may not be shared: everybody goes alone */
 };
 
+/* How a flight was done; flight_end's error with FLIGHT_DONE. */
+enum flight_outcome {
+    FLIGHT_FILLED,      /* a new answer */
+    FLIGHT_REVALIDATED, /* the stored one was confirmed (304) */
+};
+
 /* A piece of the body; immutable up to `used`, which only grows. */
 struct chunk {
     struct chunk *next;

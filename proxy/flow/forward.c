@@ -264,6 +264,24 @@ static void write_fields(const struct msg *m, struct strbuf *out)
     }
 }
 
+/* The stored validators (RFC 9111 4.3.1): the origin may confirm what is here. */
+static void write_validators(struct request *rq, struct strbuf *out)
+{
+    const struct entry *e = rq->stale;
+    rq->validating = false;
+    if (e == NULL || e->status != 200) {
+        return;
+    }
+    if (entry_etag(e).n > 0) {
+        h1_write_field(out, STR("If-None-Match"), entry_etag(e));
+        rq->validating = true;
+    }
+    if (entry_last_modified(e).n > 0) {
+        h1_write_field(out, STR("If-Modified-Since"), entry_last_modified(e));
+        rq->validating = true;
+    }
+}
+
 struct str forward_head(struct request *rq, enum forward_mode mode)
 {
     const struct msg *m = mode == FORWARD_FILL ? forward_view(rq) : &rq->msg;
@@ -273,6 +291,9 @@ struct str forward_head(struct request *rq, enum forward_mode mode)
     write_target(rq, mode, out);
     h1_write_field(out, STR("Host"), host);
     write_fields(m, out);
+    if (mode == FORWARD_FILL) {
+        write_validators(rq, out);
+    }
     write_forwarding(rq, out);
     write_framing(rq, out);
     h1_write_end(out);

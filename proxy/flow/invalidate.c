@@ -85,8 +85,12 @@ static void route_records(struct records *rs, int status)
         if (status >= 300 && status < 400 && identity_missing(rq, &t->value)) {
             continue;
         }
-        struct str text = key_render_glob(&rq->kc, &t->value, &rq->arena, &rs->widened);
-        add_record(rs, kinds[t->kind], text, rq->route->invalidate_soft);
+        bool widened = false;
+        struct str text = key_render_glob(&rq->kc, &t->value, &rq->arena, &widened);
+        rs->widened = rs->widened || widened;
+        /* Only names are matched as globs: an unresolved tag can be any tag. */
+        bool any = widened && t->kind != TARGET_GLOB;
+        add_record(rs, any ? RECORD_ALL : kinds[t->kind], text, rq->route->invalidate_soft);
     }
 }
 

@@ -163,15 +163,21 @@ static enum step_result judge(struct request *rq, struct entry *e)
         entry_unref(e);
         return STEP_MORE;
     }
-    switch (policy_reuse(e, &rq->lookup, valid == JOURNAL_SOFT, rq->worker->loop->wall)) {
-    case REUSE_FRESH: return serve(rq, e, CACHE_HIT, REASON_NONE);
-    case REUSE_STALE: return serve_stale(rq, e);
-    case REUSE_VALIDATE:
-    case REUSE_VALIDATE_STRICT:
-    case REUSE_NONE: break;
+    enum reuse reuse =
+        policy_reuse(e, &rq->lookup, valid == JOURNAL_SOFT, rq->worker->loop->wall);
+    if (reuse == REUSE_FRESH) {
+        return serve(rq, e, CACHE_HIT, REASON_NONE);
+    }
+    bool failing = backoff_active(&rq->worker->node->backoff, rq->hash, rq->worker->loop->now);
+    if (reuse == REUSE_STALE && !failing) {
+        return serve_stale(rq, e);
+    }
+    if (failing && (reuse == REUSE_STALE || reuse == REUSE_VALIDATE)) {
+        return serve(rq, e, CACHE_STALE, REASON_STALE_ERROR);
     }
     request_decide(rq, CACHE_MISS, REASON_EXPIRED);
     rq->stale = e;
+    rq->stale_ok = reuse == REUSE_VALIDATE;
     return STEP_MORE;
 }
 

@@ -125,7 +125,7 @@ static void put_cache_fields(struct cursor *c, const struct request *rq, const s
     if (e != NULL) {
         msec_t left = entry_lifetime(e) - entry_age(e, rq->worker->loop->wall);
         PUT(c, "; ttl=");
-        put_number(c, left >= 0 ? left / 1000 : -((-left + 999) / 1000));
+        put_number(c, left >= 0 ? (left + 500) / 1000 : -((-left + 999) / 1000));
     }
     if (rq->reason != REASON_NONE && rq->reason_text.n <= 128) {
         PUT(c, "; detail=");
@@ -378,7 +378,13 @@ void reply_render_fields(struct request *rq, const struct msg *m, struct str omi
             (has_ops && removed_by_route(rq->route, f->name))) {
             continue;
         }
-        has_date = has_date || f->id == FIELD_DATE;
+        if (f->id == FIELD_DATE) {
+            msec_t ignored;
+            if (has_date || !http_date_parse(f->value, &ignored)) {
+                continue; /* replaced by ours (RFC 9110 6.6.1) */
+            }
+            has_date = true;
+        }
         h1_write_field(out, f->name,
                        f->id == FIELD_LOCATION ? rewrite_location(rq, f->value) : f->value);
     }

@@ -102,7 +102,8 @@ void request_release(struct request *rq)
 static void log_access(struct request *rq)
 {
     const struct settings *s = config_settings(rq->config);
-    if (!s->log_access || rq->status == 0 || (rq->route != NULL && !rq->route->access_log)) {
+    if (!s->log_access || rq->worker->access == NULL || rq->status == 0 ||
+        (rq->route != NULL && !rq->route->access_log)) {
         return;
     }
     bool from_cache = rq->result == CACHE_HIT || rq->result == CACHE_STALE;
@@ -134,6 +135,7 @@ void request_finish(struct request *rq, bool abort)
 {
     struct client *c = rq->client;
     rq->answered = true;
+    deadline_cancel(&rq->wait);
     if (c != NULL) {
         rq->client = NULL;
         log_access(rq);
@@ -484,6 +486,7 @@ void request_client_gone(struct request *rq)
         request_decide(rq, rq->result, REASON_CLIENT_GONE);
     }
     log_access(rq);
+    deadline_cancel(&rq->wait);
     flight_leave(&rq->reader);
     if (rq->lead == NULL) {
         exchange_client_gone(rq);

@@ -87,6 +87,8 @@ struct request {
     struct str site_key;         /* the entry's host part */
     uint64_t hash;               /* of (name, site_key) */
     struct entry *stale;         /* a reference: may serve if the origin fails, or validates */
+    bool stale_ok;               /* it may serve if the origin fails */
+    bool validating;             /* the fill carries its validators */
     struct deadline wait;        /* end of waiting for another request's fetch */
     struct flight_reader reader; /* its place in a flight */
     struct flight *lead;         /* the flight it leads (a reference), else NULL */

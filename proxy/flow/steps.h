@@ -27,6 +27,19 @@ void exchange_note_end(struct request *rq);
 /* fill.c: begins the fetch of a flight that rq leads. */
 void fill_start(struct request *rq);
 
+/* fill.c: the fill's ends. `give_up` fails the flight, `conclude` follows any flight_end(). */
+void fill_give_up(struct request *rq, enum fetch_error e);
+void fill_conclude(struct request *rq);
+void fill_stop_leading(struct request *rq);
+void fill_drop_fetch(struct request *rq);
+
+/* validate.c: may rq->stale stand in for an answer with this status (RFC 5861 4)? */
+bool fill_prefers_stale(const struct request *rq, int status);
+/* validate.c: serves rq->stale because the origin failed; false when it may not. */
+bool fill_serve_stale_error(struct request *rq);
+/* validate.c: the origin answered 304 to a fill that validates rq->stale. */
+void fill_validated(struct request *rq, const struct msg *m);
+
 /* fill.c: refreshes rq->stale in the background; false when somebody does already. */
 bool fill_refresh(struct request *rq);
 

@@ -30,8 +30,8 @@ enum field_flag {
     FIELD_LIST = 1 << 5,      /* comma-separated list */
 };
 
-/* Fills the lookup table. Call once before threads start; again is harmless. */
-void field_table_init(void);
+/* Fills the lookup table. Runs by itself before main(); again is harmless. */
+void field_table_init(void) __attribute__((constructor));
 
 /* Id of a name in any letter case. */
 enum field_id field_lookup(struct str name);
