@@ -70,15 +70,16 @@ void identity_keys_adopt(struct identity_keys *k, struct identity_keys *old)
 /* The only Authorization field. Two lines are refused: the backend might read the other one. */
 static enum reason authorization_find(const struct msg *request, struct str *value)
 {
+    size_t lines = 0;
     *value = STR_NULL;
     for (size_t i = 0; i < request->n_fields; i++) {
-        if (request->fields[i].id != FIELD_AUTHORIZATION) {
-            continue;
+        if (request->fields[i].id == FIELD_AUTHORIZATION) {
+            *value = request->fields[i].value;
+            lines++;
         }
-        if (value->p != NULL) {
-            return REASON_BAD_IDENTITY;
-        }
-        *value = request->fields[i].value;
+    }
+    if (lines > 1) {
+        return REASON_BAD_IDENTITY;
     }
     return value->n > 0 ? REASON_NONE : REASON_NO_IDENTITY;
 }
@@ -257,21 +258,18 @@ static void resolve_jwt(struct resolver *r, const struct jwt_settings *jwt, uint
 static enum reason header_find(const struct resolver *r, const struct identity_settings *id,
                                struct str *value)
 {
+    size_t lines = 0;
     *value = STR_NULL;
     if (!cidr_match(&id->trusted, r->peer)) {
         return REASON_NO_IDENTITY;
     }
     for (size_t i = 0; i < r->request->n_fields; i++) {
-        const struct field *f = &r->request->fields[i];
-        if (!str_ieq(f->name, id->header)) {
-            continue;
+        if (str_ieq(r->request->fields[i].name, id->header)) {
+            *value = r->request->fields[i].value;
+            lines++;
         }
-        if (value->p != NULL) {
-            return REASON_BAD_IDENTITY;
-        }
-        *value = f->value;
     }
-    if (value->n > JWT_MAX_CLAIM) {
+    if (lines > 1 || value->n > JWT_MAX_CLAIM) {
         return REASON_BAD_IDENTITY;
     }
     return value->n > 0 ? REASON_NONE : REASON_NO_IDENTITY;

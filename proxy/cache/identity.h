@@ -57,15 +57,15 @@ enum identity_used {
 };
 
 /*
- * Reasons: REASON_NO_IDENTITY when what it comes from is absent (no bearer token, no such
- * cookie or field, a valid token without the claim), REASON_BAD_IDENTITY when it is there and
- * refused (also two Authorization lines, or a cookie sent twice), REASON_IDENTITY_KEYS when no
- * key for the token is there yet but one may come.
- *
  * Resolves the identities of `mask` (and, if `authenticated`, whether any is valid). peer is
  * the connection's peer (for header identities); now is wall time. Each token is verified once
  * per request however many claims are used; verified tokens are memoised in a small per-thread
  * table keyed by a hash of the whole token (never beyond its exp).
+ *
+ * Reasons: REASON_NO_IDENTITY when what it comes from is absent (no bearer token, no such
+ * cookie or field, a valid token without the claim), REASON_BAD_IDENTITY when it is there and
+ * refused (also two Authorization lines, or a cookie sent twice), REASON_IDENTITY_KEYS when no
+ * key for the token is there yet but one may come.
  */
 void identity_resolve(struct identity_keys *k, const struct settings *settings, uint32_t mask,
                       bool authenticated, const struct msg *request, const struct addr *peer,
