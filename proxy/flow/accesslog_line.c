@@ -226,8 +226,36 @@ static size_t parameter_length(struct str s)
     return n;
 }
 
+/* Length of the userinfo of a target in absolute form (http://user:password@host/…), and in
+ * *start where it begins; 0 when there is none. Refused requests are logged with it, too. */
+static size_t userinfo(struct str target, size_t *start)
+{
+    size_t colon = str_index(target, ':');
+    if (target.n == 0 || target.p[0] == '/' ||
+        !str_starts(str_skip(target, colon), STR("://"))) {
+        return 0;
+    }
+    *start = colon + 3;
+    size_t n = 0;
+    for (size_t i = *start; i < target.n && target.p[i] != '/' && target.p[i] != '?'; i++) {
+        if (target.p[i] == '@') {
+            n = i - *start;
+        }
+    }
+    return n;
+}
+
 static void put_path(struct out *o, struct str path, const char *limit)
 {
+    size_t start;
+    size_t secret = userinfo(path, &start);
+    if (secret > 0) {
+        if (!put_escaped(o, str_make(path.p, start), limit) ||
+            !put_escaped(o, STR("***"), limit)) {
+            return;
+        }
+        path = str_skip(path, start + secret);
+    }
     size_t mark = str_index(path, '?');
     if (mark == path.n) {
         put_escaped(o, path, limit);

@@ -223,6 +223,12 @@ static void test_redaction(void **state)
         {"/a?token[]=a&token%5B0%5D=b", "/a?token[]=***&token%5B0%5D=***"},
         {"/a?token&keys=1&monkey=2", "/a?token&keys=1&monkey=2"},
         {"/a?b=/?token=x", "/a?b=/?token=x"}, /* the value of b */
+        {"http://me:pw@host/a?token=1@b", "http://***@host/a?token=***"},
+        {"http://a@b@host?x=@", "http://***@host?x=@"},
+        {"http://host/a@b", "http://host/a@b"},
+        {"/http://me:pw@host/", "/http://me:pw@host/"},
+        {"*", "*"},
+        {"host:443", "host:443"},
         {"/a?&&=&key=1&", "/a?&&=&key=***&"},
         {"/a?a_very_long_name_that_is_no_secret_at_all=1", NULL},
     };
