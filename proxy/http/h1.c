@@ -84,19 +84,17 @@ static struct h1_verdict parser_error(const llhttp_t *p, llhttp_errno_t e)
  * none. */
 static struct str without_trailing_tabs(struct str head, struct arena *a)
 {
-    if (memmem(head.p, head.n, "\t\r\n", 3) == NULL) {
-        return STR_NULL;
-    }
     char *copy = arena_alloc(a, head.n);
     memcpy(copy, head.p, head.n);
-    bool at_end = false;
+    bool at_end = false, changed = false;
     for (size_t i = head.n; i-- > 0;) {
         at_end = copy[i] == '\r' || (at_end && (copy[i] == ' ' || copy[i] == '\t'));
         if (at_end && copy[i] == '\t') {
             copy[i] = ' ';
+            changed = true;
         }
     }
-    return str_make(copy, head.n);
+    return changed ? str_make(copy, head.n) : STR_NULL;
 }
 
 /* Runs llhttp over the whole head. */

@@ -168,6 +168,7 @@ static void test_content_length(void **state)
     } good[] = {{"0", 0},
                 {"5", 5},
                 {"\t5 \t", 5},
+                {"5\t ", 5},
                 {"0000000000000000005", 5},
                 {"9223372036854775807", INT64_MAX}};
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
