@@ -85,8 +85,7 @@ static bool element_matches(const struct element *e, char first, char c)
     return first == '?' || class_holds(e->body, (unsigned char)c) != e->negated;
 }
 
-/* ---- the automaton --------------------------------------------------------------------------
- */
+/* ---- the automaton ----------------------------------------------------------------------- */
 
 /* Bit i: the first i elements match what was read so far. */
 struct automaton {
@@ -151,8 +150,7 @@ static bool automaton_match(struct str pattern, struct str name)
     return state[a.elements / 64] >> (a.elements % 64) & 1;
 }
 
-/* ---- matching -------------------------------------------------------------------------------
- */
+/* ---- matching ---------------------------------------------------------------------------- */
 
 bool glob_match(struct str pattern, struct str name)
 {

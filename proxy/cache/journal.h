@@ -66,8 +66,9 @@ enum journal_verdict journal_check_stamp(const struct journal *j, const struct s
                                          struct str name, struct str type, struct str route,
                                          struct str tags);
 
-/* Forgets records no entry can be older than: those applied before `wall - longest`, where
- * longest is the longest lifetime plus stale windows of any entry. Moves the horizon. */
+/* Forgets records no entry can be older than: those applied longer than `longest` ago, which is
+ * the longest lifetime plus stale windows of any entry. Moves the horizon; entries stamped
+ * before it are invalid from then on. */
 void journal_trim(struct journal *j, msec_t longest);
 
 /* Starts a new epoch: every entry becomes invalid (memory-only) at once. */

@@ -155,8 +155,7 @@ void l1_stats(struct l1 *c, struct l1_stats *out)
     }
 }
 
-/* ---- walking --------------------------------------------------------------------------------
- */
+/* ---- walking ----------------------------------------------------------------------------- */
 
 #define BATCH_ENTRIES 64  /* referenced under one lock, at least one chain */
 #define BATCH_CHAINS  512 /* looked at under one lock */

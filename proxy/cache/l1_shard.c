@@ -54,8 +54,7 @@ void l1_shard_fini(struct l1_shard *s)
     pthread_mutex_destroy(&s->lock);
 }
 
-/* ---- trash ----------------------------------------------------------------------------------
- */
+/* ---- trash ------------------------------------------------------------------------------- */
 
 static void discard_entry(struct l1_trash *trash, struct entry *e)
 {
@@ -81,8 +80,7 @@ void l1_trash_empty(struct l1_trash *trash)
     }
 }
 
-/* ---- table ----------------------------------------------------------------------------------
- */
+/* ---- table ------------------------------------------------------------------------------- */
 
 /* The chain that holds or would hold this hash. */
 static struct entry **chain_of(const struct l1_shard *s, uint64_t hash)
@@ -155,8 +153,7 @@ struct entry *l1_shard_chain(const struct l1_shard *s, uint64_t *cursor)
     return chain;
 }
 
-/* ---- queues ---------------------------------------------------------------------------------
- */
+/* ---- queues ------------------------------------------------------------------------------ */
 
 static void queue_push(struct l1_shard *s, enum queue q, struct entry *e)
 {
@@ -222,8 +219,7 @@ static bool ghost_take(struct l1_shard *s, uint64_t hash)
     return false;
 }
 
-/* ---- operations -----------------------------------------------------------------------------
- */
+/* ---- operations -------------------------------------------------------------------------- */
 
 struct entry *l1_shard_find(struct l1_shard *s, uint64_t hash)
 {
