@@ -183,14 +183,30 @@ bool cidr_match(const struct cidr_set *set, const struct addr *peer)
     return false;
 }
 
+/* Dotted decimal without printf: this is on the way of every logged or forwarded request. */
+static size_t v4_text(const uint8_t ip[4], char *out)
+{
+    size_t n = 0;
+    for (int i = 0; i < 4; i++) {
+        if (i > 0) {
+            out[n++] = '.';
+        }
+        n += u64_to_dec(ip[i], out + n);
+    }
+    out[n] = '\0';
+    return n;
+}
+
 size_t addr_ip_text(const struct addr *a, char out[ADDR_TEXT_MAX])
 {
     uint8_t ip[16];
     if (!addr_bytes(a, ip)) {
         return (size_t)snprintf(out, ADDR_TEXT_MAX, "%s", a->len > 0 ? "unix" : "unknown");
     }
-    bool v4 = memcmp(ip, v4_prefix, sizeof(v4_prefix)) == 0;
-    inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? ip + 12 : ip, out, ADDR_TEXT_MAX);
+    if (memcmp(ip, v4_prefix, sizeof(v4_prefix)) == 0) {
+        return v4_text(ip + 12, out);
+    }
+    inet_ntop(AF_INET6, ip, out, ADDR_TEXT_MAX);
     return strlen(out);
 }
 

@@ -230,8 +230,7 @@ static void write_forwarding(struct request *rq, struct strbuf *out)
     const struct settings *s = config_settings(rq->config);
     struct forwarded_fields ff;
     struct str host = rq->host.name.n > 0 ? host_authority(&rq->host, &rq->arena) : STR("");
-    forwarded_build(&s->trusted_proxies, &rq->client->peer, rq->tls, host, &rq->msg, &rq->arena,
-                    &ff);
+    forwarded_build(&s->trusted_proxies, &rq->peer, rq->tls, host, &rq->msg, &rq->arena, &ff);
     write_if(out, STR("X-Forwarded-For"), ff.x_forwarded_for);
     write_if(out, STR("X-Forwarded-Proto"), ff.x_forwarded_proto);
     write_if(out, STR("X-Forwarded-Host"), ff.x_forwarded_host);
@@ -239,7 +238,7 @@ static void write_forwarding(struct request *rq, struct strbuf *out)
     write_if(out, STR("X-Real-IP"), ff.x_real_ip);
     write_if(out, STR("Forwarded"), ff.forwarded);
     write_if(out, STR("Via"), ff.via);
-    h1_write_field(out, STR("X-Request-Id"), rq->id);
+    h1_write_field(out, STR("X-Request-Id"), request_id(rq));
 }
 
 static void write_framing(const struct request *rq, struct strbuf *out)

@@ -53,7 +53,7 @@ void invalidate_prepare(struct request *rq)
     memcpy(kc->params, rq->match.params, rq->match.n_params * sizeof(kc->params[0]));
     struct identity_result *ir = arena_zalloc(&rq->arena, sizeof(*ir));
     if (mask != 0) {
-        identity_resolve(rq->config->runtime->keys, s, mask, false, &rq->msg, &rq->client->peer,
+        identity_resolve(rq->config->runtime->keys, s, mask, false, &rq->msg, &rq->peer,
                          kc->hash_key, rq->worker->loop->wall, &rq->arena, ir);
     }
     kc->identities = ir->values;

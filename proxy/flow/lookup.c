@@ -36,8 +36,8 @@ static bool resolve_identities(struct request *rq)
         return true;
     }
     struct identity_result *ir = arena_alloc(&rq->arena, sizeof(*ir));
-    identity_resolve(rq->config->runtime->keys, s, mask, authenticated, &rq->msg,
-                     &rq->client->peer, node->hash_key, rq->worker->loop->wall, &rq->arena, ir);
+    identity_resolve(rq->config->runtime->keys, s, mask, authenticated, &rq->msg, &rq->peer,
+                     node->hash_key, rq->worker->loop->wall, &rq->arena, ir);
     rq->identity = ir;
     if (ir->reason == REASON_NONE) {
         return true;

@@ -556,12 +556,13 @@ static void send_own(struct request *rq, int status, struct str fields, struct s
 void reply_problem(struct request *rq, int status, enum reason reason, const char *detail)
 {
     struct str phrase = status_phrase(status);
+    struct str id = request_id(rq);
     request_decide(rq, CACHE_NONE, reason);
     struct str body = arena_printf(
         &rq->arena,
         "{\"type\":\"about:blank\",\"title\":\"%.*s\",\"status\":%d,\"detail\":\"%s\","
         "\"instance\":\"urn:request:%.*s\"}\n",
-        STR_ARG(phrase), status, detail, STR_ARG(rq->id));
+        STR_ARG(phrase), status, detail, STR_ARG(id));
     struct str fields = STR("Content-Type: application/problem+json\r\n");
     if (status == 503 || status == 429) {
         fields = STR("Content-Type: application/problem+json\r\nRetry-After: 1\r\n");

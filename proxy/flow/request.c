@@ -46,6 +46,7 @@ static struct request *request_new(struct worker *w, struct client *c)
     rq->client = c;
     rq->config = worker_config_take(w);
     rq->deferred.fn = on_deferred;
+    rq->peer = c->peer;
     rq->tls = c->tls;
     rq->wall_start = w->loop->wall;
     rq->start_us = request_clock_us();
@@ -109,8 +110,8 @@ static void log_access(struct request *rq)
     bool from_cache = rq->result == CACHE_HIT || rq->result == CACHE_STALE;
     const struct access_record record = {
         .time = rq->wall_start,
-        .id = rq->id,
-        .client = rq->client_ip,
+        .id = request_id(rq),
+        .client = forwarded_client(&s->trusted_proxies, &rq->peer, &rq->msg, &rq->arena),
         .method = rq->msg.method_name,
         .host = rq->host.name,
         .path = rq->msg.target,
@@ -226,18 +227,19 @@ static bool acceptable_id(struct str id)
     return true;
 }
 
-/* Who asks: the peer, or what trusted proxies say; their request id is kept too. */
-static void identify_client(struct request *rq)
+struct str request_id(struct request *rq)
 {
     const struct settings *s = config_settings(rq->config);
-    const struct addr *peer = &rq->client->peer;
-    rq->client_ip = forwarded_client(&s->trusted_proxies, peer, &rq->msg, &rq->arena);
-    struct str id = STR_NULL;
-    if (cidr_match(&s->trusted_proxies, peer)) {
-        id = msg_get(&rq->msg, FIELD_X_REQUEST_ID);
+    if (rq->id.n > 0) {
+        return rq->id;
     }
-    rq->id = acceptable_id(id) ? id : make_id(rq);
-    identity_strip(s, &rq->msg, peer);
+    if (cidr_match(&s->trusted_proxies, &rq->peer)) {
+        rq->id = msg_get(&rq->msg, FIELD_X_REQUEST_ID);
+    }
+    if (!acceptable_id(rq->id)) {
+        rq->id = make_id(rq);
+    }
+    return rq->id;
 }
 
 /* Host, or the authority of an absolute-form target, which must agree (K1, K2). */
@@ -289,7 +291,7 @@ enum step_result step_recv(struct request *rq)
     if (forwarded_loops(&rq->msg)) {
         return refuse(rq, 508, REASON_BAD_REQUEST, "the request has been here before");
     }
-    identify_client(rq);
+    identity_strip(s, &rq->msg, &rq->peer);
     rq->step = STEP_ROUTE;
     return STEP_MORE;
 }
@@ -376,7 +378,6 @@ void request_start(struct client *c, struct str head)
         v.status == 0 && (rq->msg.framing == FRAMING_NONE ||
                           (rq->msg.framing == FRAMING_LENGTH && rq->msg.content_length == 0));
     if (v.status != 0) {
-        rq->id = make_id(rq);
         rq->close = true;
         reply_problem(rq, v.status, REASON_BAD_REQUEST, v.why);
         request_finish(rq, false);
@@ -391,7 +392,6 @@ void request_refuse(struct client *c, int status, const char *why)
 {
     struct request *rq = c->request != NULL ? c->request : request_new(c->worker, c);
     c->state = CLIENT_REQUEST;
-    rq->id = rq->id.n > 0 ? rq->id : make_id(rq);
     rq->close = true;
     reply_problem(rq, status, status == 400 ? REASON_BAD_REQUEST : REASON_LIMIT, why);
     request_finish(rq, false);

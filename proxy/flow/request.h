@@ -72,8 +72,8 @@ struct request {
     uint64_t body_bytes; /* decoded so far */
     bool body_done;      /* the request's body has been read to its end */
     bool tls;
-    struct str client_ip; /* after trusted_proxies */
-    struct str id;        /* request id, for the log and X-Request-Id */
+    struct addr peer; /* of the connection; outlives the client */
+    struct str id;    /* request id once request_id() was asked */
 
     /* caching */
     struct lookup_verdict lookup;
@@ -163,6 +163,10 @@ void request_finish(struct request *rq, bool abort);
 
 /* Sets result and reason in one go; word STR_NULL takes the reason's own. */
 void request_decide(struct request *rq, enum cache_result result, enum reason reason);
+
+/* The request's id, for the log, the backend and problems: a trusted proxy's, else made here.
+ */
+struct str request_id(struct request *rq);
 
 /* Microseconds of the monotonic clock. */
 int64_t request_clock_us(void);
