@@ -1,7 +1,8 @@
 /* The index's two ways in: verdicts for entries, and records. */
-#include "cache/journal_item.h"
+#include "cache/journal_index.h"
 
 #include "cache/hash.h"
+#include "cache/journal_item.h"
 
 #define MAX_MIN 16 /* items */
 
