@@ -8,6 +8,8 @@
 #include "flow/request.h"
 #include "flow/steps.h"
 
+#define HOPS_MAX 4 /* flights left for another one before the request goes alone */
+
 void deliver_wake(struct flight_reader *r)
 {
     deliver_pump(container_of(r, struct request, reader));
@@ -56,7 +58,7 @@ static void fetch_failed(struct request *rq, enum fetch_error e)
 }
 
 /* Was the answer chosen for a request like this one? A follower joined before that was known.
- */
+ * Leaves the request under the name of its own variant. */
 static bool variant_fits(struct request *rq)
 {
     const struct flight_head *h = &rq->reader.flight->head;
@@ -64,22 +66,33 @@ static bool variant_fits(struct request *rq)
     if (!rq->collapsed || h->vary.n == 0) {
         return true;
     }
-    if (!vary_parse_list(h->vary, &rq->arena, &spec)) {
+    rq->vary_names = arena_dup(&rq->arena, h->vary);
+    if (!vary_parse_list(rq->vary_names, &rq->arena, &spec)) {
         return false;
     }
     lookup_select_variant(rq, &spec, &rq->msg);
     return str_eq(rq->name, h->variant);
 }
 
-/* Another variant: what is wanted may be stored or under way under its own name. */
-static void look_elsewhere(struct request *rq)
+/* What is wanted may be stored or under way by now: its own variant, by the name that
+ * variant_fits() gave, or a successor. Never by the base name again, because the marker there
+ * may be gone while the flight is not; and not for ever, because an origin may change its Vary
+ * with each answer. */
+static void look_elsewhere(struct request *rq, enum reason reason)
 {
+    if (++rq->hops > HOPS_MAX) {
+        go_alone(rq, reason);
+        return;
+    }
     stop_reading(rq);
+    if (rq->stale != NULL) {
+        entry_unref(rq->stale);
+        rq->stale = NULL;
+        rq->stale_ok = false;
+    }
     rq->collapsed = false;
     rq->joins = 0;
     rq->step = STEP_LOOKUP;
-    rq->name = rq->base_name;
-    rq->hash = entry_hash(rq->name, rq->site_key);
     request_run(rq);
 }
 
@@ -124,6 +137,10 @@ void deliver_pump(struct request *rq)
     if (view.state == FLIGHT_WAITING) {
         return;
     }
+    if (view.state == FLIGHT_OVERTAKEN) {
+        look_elsewhere(rq, REASON_INVALIDATED);
+        return;
+    }
     if (view.state == FLIGHT_FAILED || view.state == FLIGHT_UNSHARED) {
         if (view.chunk != NULL) {
             chunk_unref(view.chunk);
@@ -145,7 +162,7 @@ void deliver_pump(struct request *rq)
             if (fits) {
                 send_whole(rq, view.entry, (enum flight_outcome)view.error);
             } else {
-                look_elsewhere(rq);
+                look_elsewhere(rq, REASON_VARY);
             }
             return;
         }

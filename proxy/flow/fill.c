@@ -308,7 +308,7 @@ static void overflow(struct request *rq)
     request_decide(rq, rq->result, REASON_TOO_LARGE);
     mark_hit_for_miss(rq);
     flight_set_drained(rq->lead, on_drained, rq);
-    (void)flight_overflow(rq->lead);
+    flight_overflow(rq->lead);
 }
 
 static void on_data(struct fetch *f, struct str piece)

@@ -5,18 +5,18 @@
  */
 #include "flow/flight.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "cache/journal.h"
 
-#define SHARDS       64u
-#define BUCKETS      64u /* per shard; flights are few and short-lived */
-#define CHUNK_MIN    (16u * 1024u)
-#define CHUNK_MAX    (1024u * 1024u)
-#define BACKLOG_HIGH (256u * 1024u)
-#define BACKLOG_LOW  (64u * 1024u)
+#define CHUNK_MIN     (16u * 1024u)
+#define CHUNK_MAX     (1024u * 1024u)
+#define CHUNK_DROPPED (64u * 1024u) /* at most, when chunks are dropped as they are read */
+#define BACKLOG_HIGH  (256u * 1024u)
+#define BACKLOG_LOW   (64u * 1024u)
 
 /* A letter to a reader's loop. Outlives the reader if it is under way when the reader leaves.
  */
@@ -27,47 +27,11 @@ struct flight_wake {
     struct flight *flight;        /* a reference while queued */
 };
 
-/* Tells the leader's loop that an overflowing body has been read. */
+/* Tells the leader's loop that an outgrown body has been read. */
 struct drain_note {
     struct mail mail;
     struct flight *flight; /* a reference */
 };
-
-struct flight_shard {
-    pthread_mutex_t lock;
-    struct flight *buckets[BUCKETS];
-};
-
-struct flight_table {
-    struct flight_shard shards[SHARDS];
-};
-
-struct flight_table *flight_table_new(void)
-{
-    struct flight_table *t = xcalloc(1, sizeof(*t));
-    for (unsigned i = 0; i < SHARDS; i++) {
-        pthread_mutex_init(&t->shards[i].lock, NULL);
-    }
-    return t;
-}
-
-void flight_table_free(struct flight_table *t)
-{
-    for (unsigned i = 0; i < SHARDS; i++) {
-        pthread_mutex_destroy(&t->shards[i].lock);
-    }
-    free(t);
-}
-
-static struct flight_shard *shard_of(struct flight_table *t, uint64_t hash)
-{
-    return &t->shards[hash % SHARDS];
-}
-
-static struct flight **bucket_of(struct flight_shard *s, uint64_t hash)
-{
-    return &s->buckets[hash / SHARDS % BUCKETS];
-}
 
 /* ---- lifetime --------------------------------------------------------------------------- */
 
@@ -81,8 +45,8 @@ static void disown(struct str s)
     free((void *)(uintptr_t)s.p);
 }
 
-static struct flight *flight_new(struct journal *j, const struct flight_key *key,
-                                 struct loop *loop)
+struct flight *flight_new_alone(struct journal *j, const struct flight_key *key,
+                                struct loop *loop)
 {
     struct flight *f = xcalloc(1, sizeof(*f));
     atomic_init(&f->refs, 1);
@@ -94,6 +58,7 @@ static struct flight *flight_new(struct journal *j, const struct flight_key *key
     f->route = own(key->route);
     f->scope = key->scope;
     f->leader_loop = loop;
+    f->journal = j;
     f->stamp = journal_stamp(j);
     arena_init(&f->arena, NULL, 0);
     return f;
@@ -113,15 +78,20 @@ void chunk_unref(void *chunk)
     }
 }
 
+static void drop_first_chunk(struct flight *f)
+{
+    struct chunk *c = f->first;
+    f->first = c->next;
+    chunk_unref(c);
+}
+
 void flight_unref(struct flight *f)
 {
     if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1) {
         return;
     }
     while (f->first != NULL) {
-        struct chunk *c = f->first;
-        f->first = c->next;
-        chunk_unref(c);
+        drop_first_chunk(f);
     }
     if (f->entry != NULL) {
         entry_unref(f->entry);
@@ -137,6 +107,8 @@ void flight_unref(struct flight *f)
 
 /* ---- waking ----------------------------------------------------------------------------- */
 
+/* On the reader's loop. The reader may leave in its wake and even be freed; then the note is
+ * gone too, or, if a letter is under way again, freed by that one. */
 static void on_wake(struct mail *m)
 {
     struct flight_wake *note = container_of(m, struct flight_wake, mail);
@@ -155,153 +127,106 @@ static void on_wake(struct mail *m)
 /* Under the lock. */
 static void wake_reader(struct flight *f, struct flight_reader *r)
 {
-    if (!r->note->queued) {
+    r->hungry = false;
+    if (!r->leading && !r->note->queued) {
         r->note->queued = true;
         r->note->flight = flight_ref(f);
         loop_post(r->loop, &r->note->mail);
     }
 }
 
-/* Under the lock. The leader's own reader is not woken by mail: its thread is here already. */
-static void wake_all(struct flight *f)
+/* Under the lock. */
+static void wake_readers(struct flight *f, bool hungry_only)
 {
     for (struct flight_reader *r = f->readers; r != NULL; r = r->next) {
-        if (!r->leading) {
+        if (r->hungry || !hungry_only) {
             wake_reader(f, r);
         }
     }
 }
 
+/* ---- joining ---------------------------------------------------------------------------- */
+
 /* Under the lock. */
 static void add_reader(struct flight *f, struct flight_reader *r, struct loop *loop,
                        void (*wake)(struct flight_reader *r))
 {
+    assert(r->flight == NULL && !f->dropping);
     struct flight_wake *note = xcalloc(1, sizeof(*note));
     note->mail.fn = on_wake;
     note->reader = r;
     *r = (struct flight_reader){
-        .flight = flight_ref(f), .loop = loop, .wake = wake, .note = note};
-    r->next = f->readers;
+        .flight = flight_ref(f),
+        .loop = loop,
+        .wake = wake,
+        .next = f->readers,
+        .note = note,
+        .joined = journal_stamp(f->journal),
+    };
     if (r->next != NULL) {
         r->next->prev = r;
     }
     f->readers = r;
+    f->n_readers++;
 }
 
 void flight_read(struct flight *f, struct flight_reader *reader, struct loop *loop,
                  void (*wake)(struct flight_reader *r))
 {
+    assert(loop == f->leader_loop);
     pthread_mutex_lock(&f->lock);
     add_reader(f, reader, loop, wake);
-    reader->leading =
-        loop == f->leader_loop && f->state == FLIGHT_WAITING && f->readers->next == NULL;
+    reader->leading = true;
     pthread_mutex_unlock(&f->lock);
 }
 
-/* ---- the table -------------------------------------------------------------------------- */
-
-/* Under the shard's lock. */
-static void unlist_locked(struct flight_shard *s, struct flight *f)
+/* Is nothing known against the fetch, for an answer with these tags? */
+static bool is_valid(const struct flight *f, struct str tags)
 {
-    struct flight **at = bucket_of(s, f->hash);
-    while (*at != NULL && *at != f) {
-        at = &(*at)->table_next;
-    }
-    if (*at == f) {
-        *at = f->table_next;
-        f->listed = false;
-    }
+    return journal_check_stamp(f->journal, &f->stamp, f->name, f->type, f->route, tags) ==
+           JOURNAL_VALID;
 }
 
-void flight_unlist(struct flight *f)
-{
-    if (f->table == NULL) {
-        return;
-    }
-    struct flight_shard *s = shard_of(f->table, f->hash);
-    pthread_mutex_lock(&s->lock);
-    bool was = f->listed;
-    unlist_locked(s, f);
-    pthread_mutex_unlock(&s->lock);
-    if (was) {
-        flight_unref(f);
-    }
-}
-
-static bool same_key(const struct flight *f, const struct flight_key *key)
-{
-    return f->hash == key->hash && f->scope == key->scope && str_eq(f->name, key->name) &&
-           str_eq(f->host, key->host);
-}
-
-/* Under the shard's lock: joins f unless it is over, or overtaken by an invalidation. */
-static bool try_join(struct flight *f, struct journal *j, const struct flight_key *key,
-                     struct flight_reader *reader, struct loop *loop,
+bool flight_try_read(struct flight *f, struct flight_reader *reader, struct loop *loop,
                      void (*wake)(struct flight_reader *r))
 {
-    bool joined = false;
     pthread_mutex_lock(&f->lock);
-    bool open = (f->state == FLIGHT_WAITING || f->state == FLIGHT_BODY) && !f->overflow;
-    if (open && journal_check_stamp(j, &f->stamp, entry_base_name(key->name), key->type,
-                                    key->route, f->tags) == JOURNAL_VALID) {
+    bool open = (f->state == FLIGHT_WAITING || f->state == FLIGHT_BODY) && !f->dropping;
+    bool joins = open && is_valid(f, f->tags);
+    if (joins) {
         add_reader(f, reader, loop, wake);
-        joined = true;
     }
     pthread_mutex_unlock(&f->lock);
-    return joined;
+    return joins;
 }
 
-struct flight *flight_join(struct flight_table *t, struct journal *j,
-                           const struct flight_key *key, struct flight_reader *reader,
-                           struct loop *loop, void (*wake)(struct flight_reader *r),
-                           bool *leader)
+/* Under the lock, when the tags become known: what flight_try_read() could not check. Who has
+ * joined before any record is safe; of the others it is not known which record they precede. */
+static void mark_overtaken(struct flight *f, struct str tags)
 {
-    struct flight_shard *s = shard_of(t, key->hash);
-    struct flight *overtaken = NULL;
-    *leader = false;
-    pthread_mutex_lock(&s->lock);
-    struct flight *f = *bucket_of(s, key->hash);
-    while (f != NULL && !same_key(f, key)) {
-        f = f->table_next;
+    if (is_valid(f, tags)) {
+        return;
     }
-    if (f != NULL && !try_join(f, j, key, reader, loop, wake)) {
-        unlist_locked(s, f);
-        overtaken = f;
-        f = NULL;
+    for (struct flight_reader *r = f->readers; r != NULL; r = r->next) {
+        bool first = r->joined.local == f->stamp.local && r->joined.epoch == f->stamp.epoch;
+        r->overtaken = !r->leading && !first;
     }
-    if (f == NULL) {
-        f = flight_new(j, key, loop);
-        f->table = t;
-        f->listed = true;
-        f->table_next = *bucket_of(s, key->hash);
-        *bucket_of(s, key->hash) = flight_ref(f); /* the table's reference */
-        *leader = true;
-        add_reader(f, reader, loop, wake);
-        reader->leading = true;
-    }
-    pthread_mutex_unlock(&s->lock);
-    if (overtaken != NULL) {
-        flight_unref(overtaken);
-    }
-    return f;
 }
 
-struct flight *flight_new_alone(struct journal *j, const struct flight_key *key,
-                                struct loop *loop)
-{
-    return flight_new(j, key, loop);
-}
+/* ---- the backlog ------------------------------------------------------------------------ */
 
-/* ---- reading ---------------------------------------------------------------------------- */
-
-/* Under the lock: unread bytes of the slowest reader. */
-static size_t backlog_locked(const struct flight *f)
+/* Under the lock. */
+static void find_slowest(struct flight *f)
 {
-    size_t slowest = f->length;
+    f->slowest = f->length;
+    f->n_slowest = 0;
     for (const struct flight_reader *r = f->readers; r != NULL; r = r->next) {
-        slowest = r->offset < slowest ? r->offset : slowest;
+        if (r->offset < f->slowest) {
+            f->slowest = r->offset;
+            f->n_slowest = 0;
+        }
+        f->n_slowest += r->offset == f->slowest;
     }
-    return f->length - slowest;
 }
 
 static void on_drain_note(struct mail *m)
@@ -319,30 +244,79 @@ static void on_drain_note(struct mail *m)
     free(note);
 }
 
-/* Under the lock: drops what everybody has read and tells the leader when there is room again.
- */
-static void trim_locked(struct flight *f)
+/* Under the lock, dropping: unread bytes of the slowest reader. */
+static size_t backlog_of(const struct flight *f)
 {
-    if (!f->overflow) {
-        return;
-    }
-    size_t backlog = backlog_locked(f);
-    size_t read = f->length - backlog;
-    while (f->first != NULL && f->first != f->last &&
-           f->first->start + f->first->used <= read) {
-        struct chunk *c = f->first;
-        f->first = c->next;
-        chunk_unref(c);
-    }
+    return f->n_readers > 0 ? f->length - f->slowest : 0;
+}
+
+/* Under the lock, dropping: notes that the backlog is too much, tells the leader when there is
+ * room again. The end takes `drained` away, because the leader's loop may not outlive it. */
+static void check_backlog(struct flight *f)
+{
+    size_t backlog = backlog_of(f);
     if (backlog > BACKLOG_HIGH) {
         f->choked = true;
     } else if (f->choked && backlog < BACKLOG_LOW) {
         f->choked = false;
-        struct drain_note *note = xcalloc(1, sizeof(*note));
-        note->mail.fn = on_drain_note;
-        note->flight = flight_ref(f);
-        loop_post(f->leader_loop, &note->mail);
+        if (f->drained != NULL) {
+            struct drain_note *note = xcalloc(1, sizeof(*note));
+            note->mail.fn = on_drain_note;
+            note->flight = flight_ref(f);
+            loop_post(f->leader_loop, &note->mail);
+        }
     }
+}
+
+/* Under the lock, dropping: drops what everybody has read. The last chunk stays, because the
+ * leader writes to it without the lock. */
+static void trim(struct flight *f)
+{
+    size_t read = f->length - backlog_of(f);
+    while (f->first != f->last && f->first->start + f->first->used <= read) {
+        drop_first_chunk(f);
+    }
+    check_backlog(f);
+}
+
+/* Under the lock, once nobody can join any more. Readers look for their places from now on,
+ * because a chunk that one has read may go. */
+static void start_dropping(struct flight *f)
+{
+    f->dropping = true;
+    for (struct flight_reader *r = f->readers; r != NULL; r = r->next) {
+        r->at = NULL;
+    }
+    find_slowest(f);
+    trim(f);
+}
+
+/* Under the lock: a reader has gone on from this offset, or left. */
+static void moved_on(struct flight *f, size_t from)
+{
+    if (f->dropping && from == f->slowest && --f->n_slowest == 0) {
+        find_slowest(f);
+        trim(f);
+    }
+}
+
+/* ---- reading ---------------------------------------------------------------------------- */
+
+/* Under the lock: the next piece. */
+static void look_at_body(struct flight *f, struct flight_reader *r, struct flight_view *out)
+{
+    struct chunk *c = r->at != NULL ? r->at : f->first;
+    while (c != NULL && r->offset >= c->start + c->used && c->next != NULL) {
+        c = c->next;
+    }
+    r->at = f->dropping ? NULL : c;
+    if (c != NULL && r->offset < c->start + c->used) {
+        size_t at = r->offset - c->start;
+        atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+        out->chunk = c;
+        out->piece = str_make(c->data + at, c->used - at);
+    }
+    r->hungry = out->chunk == NULL;
 }
 
 void flight_look(struct flight_reader *r, struct flight_view *out)
@@ -353,21 +327,11 @@ void flight_look(struct flight_reader *r, struct flight_view *out)
         return;
     }
     pthread_mutex_lock(&f->lock);
-    out->state = f->state;
-    out->entry = f->entry;
-    out->error = f->error;
-    struct chunk *c = r->at != NULL ? r->at : f->first;
-    while (c != NULL && r->offset >= c->start + c->used && c->next != NULL) {
-        c = c->next;
-    }
-    /* r->at may be dropped in overflow only when every reader, this one too, is past it. */
-    if (c != NULL && r->offset < c->start + c->used) {
-        atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
-        out->chunk = c;
-        out->piece = str_make(c->data + (r->offset - c->start), c->start + c->used - r->offset);
-        r->at = c;
-    } else {
-        r->at = NULL;
+    out->state = r->overtaken ? FLIGHT_OVERTAKEN : f->state;
+    if (!r->overtaken) {
+        out->entry = f->entry;
+        out->error = f->error;
+        look_at_body(f, r, out);
     }
     pthread_mutex_unlock(&f->lock);
 }
@@ -375,12 +339,13 @@ void flight_look(struct flight_reader *r, struct flight_view *out)
 void flight_advance(struct flight_reader *r, size_t n)
 {
     struct flight *f = r->flight;
-    pthread_mutex_lock(&f->lock);
-    r->offset += n;
-    if (f->overflow) {
-        r->at = NULL;
-        trim_locked(f);
+    if (f == NULL || n == 0) {
+        return;
     }
+    pthread_mutex_lock(&f->lock);
+    size_t from = r->offset;
+    r->offset += n;
+    moved_on(f, from);
     pthread_mutex_unlock(&f->lock);
 }
 
@@ -396,24 +361,22 @@ void flight_leave(struct flight_reader *r)
     if (r->next != NULL) {
         r->next->prev = r->prev;
     }
+    f->n_readers--;
+    moved_on(f, r->offset);
     bool under_way = note->queued;
-    trim_locked(f);
     pthread_mutex_unlock(&f->lock);
     note->reader = NULL;
     if (!under_way) {
         free(note);
     }
-    r->flight = NULL;
+    *r = (struct flight_reader){0};
     flight_unref(f);
 }
 
 size_t flight_readers(struct flight *f)
 {
-    size_t n = 0;
     pthread_mutex_lock(&f->lock);
-    for (const struct flight_reader *r = f->readers; r != NULL; r = r->next) {
-        n++;
-    }
+    size_t n = f->n_readers;
     pthread_mutex_unlock(&f->lock);
     return n;
 }
@@ -426,21 +389,25 @@ void flight_publish_head(struct flight *f, const struct flight_head *head, struc
     f->head = *head;
     f->tags = tags;
     f->state = FLIGHT_BODY;
-    wake_all(f);
+    mark_overtaken(f, tags);
+    wake_readers(f, false);
     pthread_mutex_unlock(&f->lock);
 }
 
-/* A chunk for bytes from offset `start` on: the whole body if its length is known and modest.
- */
+/* A chunk for bytes from offset `start` on: the whole body if its length is known and modest,
+ * else twice the last one. A length is what the origin says, so it buys CHUNK_MAX at most. */
 static struct chunk *chunk_new(const struct flight *f, size_t start, size_t least)
 {
     size_t cap = CHUNK_MIN;
     if (f->head.length > 0 && (uint64_t)f->head.length > start) {
-        cap = (size_t)f->head.length - start;
+        uint64_t rest = (uint64_t)f->head.length - start;
+        cap = rest < CHUNK_MAX ? (size_t)rest : CHUNK_MAX;
     } else if (f->last != NULL) {
-        cap = f->last->cap * 2;
+        cap = f->last->cap < CHUNK_MAX / 2 ? f->last->cap * 2 : CHUNK_MAX;
     }
-    cap = cap < CHUNK_MAX ? cap : CHUNK_MAX;
+    if (f->dropping && cap > CHUNK_DROPPED) {
+        cap = CHUNK_DROPPED;
+    }
     cap = cap < least ? least : cap;
     struct chunk *c = xmalloc(sizeof(*c) + cap);
     *c = (struct chunk){.start = start, .cap = cap};
@@ -476,8 +443,10 @@ void flight_append(struct flight *f, struct str piece)
         f->last = more;
     }
     f->length += piece.n;
-    trim_locked(f);
-    wake_all(f);
+    if (f->dropping) {
+        trim(f);
+    }
+    wake_readers(f, true);
     pthread_mutex_unlock(&f->lock);
 }
 
@@ -485,12 +454,35 @@ void flight_end(struct flight *f, enum flight_state state, struct entry *entry, 
 {
     flight_unlist(f);
     pthread_mutex_lock(&f->lock);
+    if (f->state == FLIGHT_WAITING && entry != NULL) {
+        mark_overtaken(f, entry_tags(entry)); /* a stored answer was confirmed */
+    }
     f->state = state;
     f->error = error;
     f->entry = entry != NULL ? entry_ref(entry) : NULL;
     f->drained = NULL;
-    wake_all(f);
+    start_dropping(f);
+    wake_readers(f, false);
     pthread_mutex_unlock(&f->lock);
+}
+
+void flight_overflow(struct flight *f)
+{
+    flight_unlist(f);
+    pthread_mutex_lock(&f->lock);
+    start_dropping(f);
+    pthread_mutex_unlock(&f->lock);
+}
+
+size_t flight_backlog(struct flight *f)
+{
+    pthread_mutex_lock(&f->lock);
+    if (!f->dropping) {
+        find_slowest(f);
+    }
+    size_t backlog = backlog_of(f);
+    pthread_mutex_unlock(&f->lock);
+    return backlog;
 }
 
 void flight_set_drained(struct flight *f, void (*fn)(struct flight *f, void *ctx), void *ctx)
@@ -499,27 +491,4 @@ void flight_set_drained(struct flight *f, void (*fn)(struct flight *f, void *ctx
     f->drained = fn;
     f->drained_ctx = ctx;
     pthread_mutex_unlock(&f->lock);
-}
-
-size_t flight_overflow(struct flight *f)
-{
-    flight_unlist(f);
-    pthread_mutex_lock(&f->lock);
-    f->overflow = true;
-    for (struct flight_reader *r = f->readers; r != NULL; r = r->next) {
-        r->at = NULL;
-    }
-    trim_locked(f);
-    size_t backlog = backlog_locked(f);
-    pthread_mutex_unlock(&f->lock);
-    return backlog;
-}
-
-size_t flight_backlog(struct flight *f)
-{
-    pthread_mutex_lock(&f->lock);
-    size_t backlog = backlog_locked(f);
-    f->choked = f->choked || backlog > BACKLOG_HIGH;
-    pthread_mutex_unlock(&f->lock);
-    return backlog;
 }

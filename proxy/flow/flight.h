@@ -6,7 +6,8 @@
  *
  * Threads: a flight is written by the worker that leads it and read by any; its fields are
  * under its lock but for what is said to be the leader's. Readers belong to their own worker
- * and are woken there by mail. Knows nothing of fetches, clients or policy: flow/fill leads,
+ * and are woken there by mail. Locks are taken in the order shard of the table, flight,
+ * journal or mailbox. Knows nothing of fetches, clients or policy: flow/fill leads,
  * flow/deliver reads.
  */
 #ifndef FLOW_FLIGHT_H
@@ -34,6 +35,10 @@ enum flight_state {
     FLIGHT_DONE,     /* complete; entry is set if it was stored */
     FLIGHT_FAILED,   /* the fetch failed; error says how */
     FLIGHT_UNSHARED, /* the answer may not be shared: everybody goes alone */
+
+    /* What one reader is shown instead: its request came after an invalidation of what the
+     * flight turned out to carry, which its fetch is older than. The reader looks elsewhere. */
+    FLIGHT_OVERTAKEN,
 };
 
 /* How a flight was done; flight_end's error with FLIGHT_DONE. */
@@ -54,16 +59,20 @@ struct chunk {
 
 struct flight_wake;
 
-/* A request's place in a flight. Zero-initialised: in none. */
+/* A request's place in a flight. Zero-initialised: in none. What has no remark belongs to the
+ * reader's thread. */
 struct flight_reader {
     struct flight *flight; /* a reference; NULL: in none */
     struct loop *loop;     /* where it is woken */
     void (*wake)(struct flight_reader *r);
     struct flight_reader *prev, *next; /* the flight's list; under its lock */
     struct flight_wake *note;          /* mail to its loop */
-    size_t offset;                     /* body bytes taken so far */
-    struct chunk *at; /* where that is; under the flight's lock; NULL: look for it */
+    struct stamp joined;               /* when it joined, in the journal's order */
+    size_t offset;    /* body bytes taken so far; changed under the flight's lock */
+    struct chunk *at; /* where that is; NULL: look for it. Under the flight's lock */
     bool leading;     /* the leader's own: not woken by mail */
+    bool hungry;      /* has seen all there was, wants to know of more; under the lock */
+    bool overtaken;   /* sees FLIGHT_OVERTAKEN; under the lock */
 };
 
 /* What a reader sees at one moment. */
@@ -72,7 +81,8 @@ struct flight_view {
     struct entry *entry; /* FLIGHT_DONE and stored: valid while the reader stays */
     struct chunk *chunk; /* next piece (a reference taken for the caller), or NULL */
     struct str piece;    /* bytes of it from the reader's offset */
-    int error;           /* FLIGHT_FAILED: the leader's enum fetch_error */
+    int error;           /* FLIGHT_FAILED: the leader's enum fetch_error; FLIGHT_DONE: enum
+                            flight_outcome */
 };
 
 /* What the leader publishes with the head; slices live in the flight. */
@@ -87,34 +97,41 @@ struct flight_head {
 
 struct flight {
     atomic_uint refs;
-    pthread_mutex_t lock;
-    struct flight *table_next; /* chain; under the table's lock */
-    bool listed;               /* in the table; under the table's lock */
-    struct flight_table *table;
-    uint64_t hash;
-    struct str name; /* owned */
-    struct str host; /* owned */
-    uint32_t scope;
-    struct stamp stamp;
-    struct str type, route; /* owned */
+    struct flight *table_next;  /* chain; under the shard's lock */
+    bool listed;                /* in the table; under the shard's lock */
+    struct flight_table *table; /* NULL: never was in one */
 
+    /* never change */
+    uint64_t hash;
+    struct str name, host; /* owned */
+    uint32_t scope;
+    struct str type, route; /* owned */
+    struct stamp stamp;     /* of the fetch */
+    struct journal *journal;
+    struct loop *leader_loop; /* not used after the end */
+
+    struct arena arena; /* the leader's, for the head's slices; not touched once published */
+
+    pthread_mutex_t lock;
     enum flight_state state;
-    int error;
-    struct arena arena;      /* the head's slices */
-    struct flight_head head; /* set before FLIGHT_BODY, immutable after */
-    struct str tags;         /* set with the head */
-    struct chunk *first, *last;
-    size_t length; /* body bytes so far */
-    struct flight_reader *readers;
-    struct entry *entry;
-    bool choked;   /* overflow: the backlog was over the high-water mark */
-    bool overflow; /* outgrew max_object: pieces are dropped once read by all */
-    void (*drained)(struct flight *f, void *ctx); /* leader's, called on the leader's loop … */
+    int error;                     /* with FLIGHT_FAILED and FLIGHT_DONE, as in the view */
+    struct flight_head head;       /* immutable from FLIGHT_BODY on */
+    struct str tags;               /* set with the head */
+    struct chunk *first, *last;    /* the body; only the leader adds */
+    size_t length;                 /* body bytes so far; only the leader changes it */
+    struct entry *entry;           /* a reference; set at the end */
+    struct flight_reader *readers; /* newest first */
+    size_t n_readers;
+    bool dropping;    /* nobody can join any more: pieces go once everybody has read them */
+    bool choked;      /* outgrown: the backlog was over the high-water mark */
+    size_t slowest;   /* dropping: the least offset of a reader … */
+    size_t n_slowest; /* … and how many readers are there */
+    void (*drained)(struct flight *f, void *ctx); /* see flight_set_drained() */
     void *drained_ctx;
-    struct loop *leader_loop;
 };
 
 struct flight_table *flight_table_new(void) __attribute__((warn_unused_result));
+/* Every flight of the table has ended. */
 void flight_table_free(struct flight_table *t);
 
 /* What a flight is for. */
@@ -129,32 +146,46 @@ struct flight_key {
  * Joins the flight for this key as a reader, or makes a new one (then *leader is set and the
  * caller leads, with a reference of its own in *flight). A flight whose stamp a newer record
  * has overtaken is replaced by its successor (the joining rule of design section 6). The stamp
- * of a new flight is taken inside, so that nothing comes between.
+ * of a new flight is taken inside, so that nothing comes between. `reader` is in no flight.
  */
 struct flight *flight_join(struct flight_table *t, struct journal *j,
                            const struct flight_key *key, struct flight_reader *reader,
                            struct loop *loop, void (*wake)(struct flight_reader *r),
                            bool *leader);
 
-/* A flight outside the table (a background refresh already under its own mark, or a request
- * that goes alone but still fills). */
+/* A flight outside the table, for a request that goes alone but still fills; the caller leads
+ * it on this loop and has the reference. */
 struct flight *flight_new_alone(struct journal *j, const struct flight_key *key,
-                                struct loop *loop);
+                                struct loop *loop) __attribute__((warn_unused_result));
 
-/* Adds a reader to a flight at hand. */
+/* Adds the leader's own reader, on the leader's loop, before anything is published. It gets no
+ * mail: its thread makes all the news. */
 void flight_read(struct flight *f, struct flight_reader *reader, struct loop *loop,
                  void (*wake)(struct flight_reader *r));
 
-/* Looks at what there is from the reader's offset on. */
+/* For the table: adds a reader unless the flight is over, has outgrown max_object or is
+ * overtaken by an invalidation; false then. */
+bool flight_try_read(struct flight *f, struct flight_reader *reader, struct loop *loop,
+                     void (*wake)(struct flight_reader *r));
+
+/*
+ * Looks at what there is from the reader's offset on. A reader that has been shown no piece is
+ * woken when there is more; every reader is woken when the head comes and when the flight ends.
+ * A wake may be for nothing. Of tags nothing is known before the head: a reader that joined
+ * after an invalidation that now turns out to match sees FLIGHT_OVERTAKEN.
+ */
 void flight_look(struct flight_reader *r, struct flight_view *out);
-/* Takes n bytes of the piece looked at. */
+/* Takes n bytes of the piece looked at. Nothing if the reader has left. */
 void flight_advance(struct flight_reader *r, size_t n);
-/* Leaves; idempotent. No wake comes after it. */
+/* Leaves; idempotent. No wake comes after it; the reader may join another flight or be freed
+ * at once, even from inside its wake. */
 void flight_leave(struct flight_reader *r);
 /* Number of readers now. */
 size_t flight_readers(struct flight *f);
 
-/* Leader. Publishes the head (slices must be in f->arena). */
+/* Leader, in this order: head, body, end; a head or an end must not come twice. */
+
+/* Publishes the head (slices must be in f->arena). */
 void flight_publish_head(struct flight *f, const struct flight_head *head, struct str tags);
 /* Appends body bytes and wakes readers. */
 void flight_append(struct flight *f, struct str piece);
@@ -162,13 +193,14 @@ void flight_append(struct flight *f, struct str piece);
 void flight_end(struct flight *f, enum flight_state state, struct entry *entry, int error);
 /* Out of the table, so that nobody joins any more. */
 void flight_unlist(struct flight *f);
-/* Leader: fn is called on the leader's loop when a backlog over 256 KiB has fallen below 64 KiB
- * (overflow only). NULL: no more. */
-void flight_set_drained(struct flight *f, void (*fn)(struct flight *f, void *ctx), void *ctx);
-/* From now on pieces that everybody has read are dropped; returns unread bytes of the slowest.
- */
-size_t flight_overflow(struct flight *f);
+/* The body has outgrown what may be stored: nobody joins any more, pieces that everybody has
+ * read are dropped. */
+void flight_overflow(struct flight *f);
+/* Unread bytes of the slowest reader, 0 without readers. */
 size_t flight_backlog(struct flight *f);
+/* fn is called on the leader's loop when, after flight_overflow(), a backlog over 256 KiB has
+ * fallen below 64 KiB. NULL: no more; nor after the end. */
+void flight_set_drained(struct flight *f, void (*fn)(struct flight *f, void *ctx), void *ctx);
 
 void flight_unref(struct flight *f);
 struct flight *flight_ref(struct flight *f);

@@ -95,6 +95,7 @@ struct request {
     uint64_t fill_bytes;         /* body bytes the fill has received */
     struct store_verdict *storing; /* how the fill will be stored; in the arena */
     unsigned joins;                /* flights tried */
+    unsigned hops;                 /* flights left because they were for somebody else */
 
     /* the exchange of its own (pass, write, or a fill that turned out not storable) */
     struct fetch *fetch;                /* its exchange, filling or passing; NULL: none */
