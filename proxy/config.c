@@ -153,7 +153,13 @@ static void collect_types(struct conf_build *b)
 static struct settings *build(struct conf_diags *d, struct settings *s, struct arena *scratch,
                               struct conf_stmt *top)
 {
-    struct conf_build b = {.d = d, .s = s, .keep = &s->arena, .scratch = scratch};
+    struct conf_build b = {
+        .d = d,
+        .s = s,
+        .keep = &s->arena,
+        .scratch = scratch,
+        .garbled = d->failed,
+    };
 
     index_sites(&b, top);
     apply_initial(&b);

@@ -53,6 +53,7 @@ struct conf_site {
 
 struct conf_build {
     struct conf_diags *d;
+    bool garbled; /* the grammar was broken: what seems missing may be in the wrong block */
     struct settings *s;
     struct arena *keep;    /* the settings' arena */
     struct arena *scratch; /* freed after loading */

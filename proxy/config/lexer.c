@@ -235,6 +235,25 @@ static bool braces_paired(struct str word)
     return open == 0;
 }
 
+/* Reads on as if the space were there, so that one slip is one message. */
+static void split_brace(struct conf_lexer *lx, struct conf_token *t)
+{
+    size_t n = t->text.n;
+
+    if (t->text.p[0] == '{' && braces_paired(str_skip(t->text, 1))) {
+        t->kind = TOKEN_OPEN;
+        lx->pos -= n - 1;
+    } else if (t->text.p[0] == '{' && n == 2) {
+        t->kind = TOKEN_OPEN;
+        lx->pos--;
+    } else if (n > 1 && t->text.p[n - 1] == '}' && braces_paired(str_make(t->text.p, n - 1))) {
+        t->raw.n = t->text.n = n - 1;
+        t->at.len--;
+        t->bad = false;
+        lx->pos--;
+    }
+}
+
 static void check_bare(struct conf_lexer *lx, struct conf_token *t)
 {
     if (t->raw.n > 1 && t->raw.p[t->raw.n - 1] == '\\') {
@@ -251,6 +270,7 @@ static void check_bare(struct conf_lexer *lx, struct conf_token *t)
         conf_hint(lx->d, "the braces of a block stand alone: put a space on both sides; "
                          "quote a word that holds other braces or blanks");
         t->bad = true;
+        split_brace(lx, t);
     }
 }
 

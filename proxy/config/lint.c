@@ -9,8 +9,10 @@
 #include "config/build.h"
 #include "config/overlap.h"
 
-/* Comparisons that a reload may cost; in larger files the rest goes unwarned. */
-#define MAX_COMPARISONS 1000000
+/* What the warnings may cost a reload, in looks at a literal start; comparing two whole
+ * templates counts for many. In larger files the rest goes unwarned. */
+#define MAX_COST     1000000
+#define OVERLAP_COST 50
 
 /* A cached route and its name. */
 struct keyed {
@@ -23,7 +25,7 @@ struct keyed {
 struct keyed_list {
     struct keyed *list;
     size_t n;
-    size_t left; /* comparisons that may still be made */
+    size_t left; /* of MAX_COST */
 };
 
 static int compare_keyed(const void *pa, const void *pb)
@@ -45,7 +47,7 @@ static void collect(struct conf_build *b, struct keyed_list *out)
     for (size_t i = 0; i < b->s->n_sites; i++) {
         total += b->s->sites[i].n_routes;
     }
-    *out = (struct keyed_list){xcalloc(total + 1, sizeof(*out->list)), 0, MAX_COMPARISONS};
+    *out = (struct keyed_list){xcalloc(total + 1, sizeof(*out->list)), 0, MAX_COST};
     for (size_t i = 0; i < b->s->n_sites; i++) {
         for (size_t k = 0; k < b->s->sites[i].n_routes; k++) {
             const struct route_settings *r = &b->s->sites[i].routes[k];
@@ -65,13 +67,21 @@ static void collect(struct conf_build *b, struct keyed_list *out)
     }
 }
 
-/* Different sites keep their entries apart, and {path} tells the paths of one site apart. */
-static bool may_collide(const struct keyed *a, const struct keyed *b)
+static void spend(struct keyed_list *keys, size_t cost)
 {
-    bool paths =
-        conf_template_has(&a->r->key, KEY_PATH) && conf_template_has(&b->r->key, KEY_PATH);
+    keys->left -= cost < keys->left ? cost : keys->left;
+}
 
-    return a->site == b->site && !paths && conf_overlap(&a->r->key, false, &b->r->key);
+/* Different sites keep their entries apart, and {path} tells the paths of one site apart. */
+static bool may_collide(struct keyed_list *keys, const struct keyed *a, const struct keyed *b)
+{
+    spend(keys, 1);
+    if (a->site != b->site ||
+        (conf_template_has(&a->r->key, KEY_PATH) && conf_template_has(&b->r->key, KEY_PATH))) {
+        return false;
+    }
+    spend(keys, OVERLAP_COST);
+    return conf_overlap(&a->r->key, false, &b->r->key);
 }
 
 static void warn_collisions(struct conf_build *b, struct keyed_list *keys)
@@ -85,8 +95,7 @@ static void warn_collisions(struct conf_build *b, struct keyed_list *keys)
             if (!str_starts(second->head, first->head)) {
                 break;
             }
-            keys->left--;
-            if (!may_collide(first, second)) {
+            if (!may_collide(keys, first, second)) {
                 continue;
             }
             bool later = second->x->at.offset > first->x->at.offset;
@@ -185,9 +194,12 @@ static bool matches_any(const struct key_template *glob, struct keyed_list *keys
         if (keys->left == 0) {
             return true; /* unknown: say nothing */
         }
-        keys->left--;
-        if ((common == 0 || memcmp(head.p, key.p, common) == 0) &&
-            conf_overlap(glob, true, &keys->list[i].r->key)) {
+        spend(keys, 1);
+        if (common > 0 && memcmp(head.p, key.p, common) != 0) {
+            continue;
+        }
+        spend(keys, OVERLAP_COST);
+        if (conf_overlap(glob, true, &keys->list[i].r->key)) {
             return true;
         }
     }
@@ -219,7 +231,7 @@ void conf_check_names(struct conf_build *b)
 
     collect(b, &keys);
     warn_collisions(b, &keys);
-    keys.left = MAX_COMPARISONS;
+    keys.left = MAX_COST;
     for (size_t i = 0; i < b->s->n_sites; i++) {
         for (size_t k = 0; k < b->s->sites[i].n_routes; k++) {
             warn_globs(b, &b->s->sites[i].routes[k], &b->sites[i].routes[k], &keys);

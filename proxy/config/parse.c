@@ -144,7 +144,7 @@ static void include_pattern(struct reader *r, const struct conf_arg *arg,
     struct str path = resolve_path(r, arg->text);
     glob_t found;
 
-    if (path.n == 0 || memchr(path.p, '\0', path.n) != NULL) {
+    if (arg->text.n == 0 || memchr(path.p, '\0', path.n) != NULL) {
         conf_error(r->p->d, arg->at, "include needs a path");
         return;
     }

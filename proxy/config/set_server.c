@@ -126,26 +126,26 @@ void set_limits(struct conf_build *b, const struct conf_stmt *s, void *target)
 
 /* ---- logs ------------------------------------------------------------------------------- */
 
-/* Braces of a format are placeholders {name}, {header.Name}. */
+/* Braces of a format are placeholders {name}; {{ is one brace. The access log knows the names.
+ */
 static bool check_format(struct conf_build *b, const struct conf_arg *arg)
 {
     struct str text = arg->value;
 
     for (size_t i = 0; i < text.n; i++) {
-        if (text.p[i] == '}') {
-            conf_error(b->d, arg->at, "a `}` without its `{` in the format");
-            return false;
-        }
         if (text.p[i] != '{') {
             continue;
         }
-        struct str inside = str_skip(text, i + 1);
+        struct str inside = str_skip(text, ++i);
+        if (str_starts(inside, STR("{"))) {
+            continue;
+        }
         size_t n = str_index(inside, '}');
         if (n == inside.n || n == 0 || str_index(str_make(inside.p, n), '{') < n) {
             conf_error(b->d, arg->at, "a placeholder of the format is written {name}");
             return false;
         }
-        i += n + 1;
+        i += n;
     }
     return true;
 }
