@@ -35,7 +35,7 @@ enum mode {
     HANG,      /* takes the request and never answers */
     REDIRECT,  /* 302 to `location` */
     HUGE_BODY, /* 200 with a length of 300 KiB */
-    FLOOD,     /* 200 without a length, 300 KiB */
+    FLOOD,     /* 200 without a length, 64 MiB unless the client has enough before */
     CUT,       /* 200 with a length, closed in the middle */
     TLS,       /* a TLS handshake with a certificate of its own making */
 };
@@ -50,9 +50,10 @@ struct server {
     char *fields; /* more response fields, each with CRLF */
     char *location;
     atomic_int mode;
-    atomic_int keys;  /* requests for /keys */
-    atomic_int ticks; /* requests for /tick */
-    atomic_int other; /* requests for anything else, and TLS handshakes */
+    atomic_int keys;       /* requests for /keys */
+    atomic_int ticks;      /* requests for /tick */
+    atomic_int other;      /* requests for anything else, and TLS handshakes */
+    atomic_size_t flooded; /* bytes of FLOOD bodies that went out */
     SSL_CTX *tls;
     int held[MAX_HELD];
     size_t n_held;
@@ -60,16 +61,17 @@ struct server {
 
 static const char empty_set[] = "{\"keys\":[]}";
 
-static void send_all(int fd, const char *text, size_t n)
+static bool send_all(int fd, const char *text, size_t n)
 {
     while (n > 0) {
         ssize_t sent = send(fd, text, n, MSG_NOSIGNAL);
         if (sent <= 0) {
-            return;
+            return false;
         }
         text += sent;
         n -= (size_t)sent;
     }
+    return true;
 }
 
 static void answer(int fd, const char *status, const char *fields, const char *body, size_t n)
@@ -93,6 +95,9 @@ static bool read_head(int fd, char *head, size_t size)
         }
         n += (size_t)got;
         head[n] = '\0';
+        if (head[0] == 0x16) { /* a TLS ClientHello */
+            return true;
+        }
         if (strstr(head, "\r\n\r\n") != NULL) {
             return true;
         }
@@ -132,7 +137,9 @@ static void serve_keys(struct server *s, int fd)
     case FLOOD:
         memset(flood, ' ', sizeof(flood));
         send_all(fd, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", 38);
-        send_all(fd, flood, sizeof(flood));
+        for (int i = 0; i < 220 && send_all(fd, flood, sizeof(flood)); i++) {
+            atomic_fetch_add(&s->flooded, sizeof(flood));
+        }
         break;
     case CUT: send_all(fd, "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{\"ke", 43); break;
     default: break;
@@ -472,7 +479,7 @@ static void test_retry_until_it_answers(void **state)
     char *set = oct_set("k1");
     timing.retry_min = 2;
     timing.retry_max = 10;
-    static const enum mode faults[] = {FAIL, HUGE_BODY, FLOOD, CUT};
+    static const enum mode faults[] = {FAIL, HUGE_BODY, CUT};
     fixture_init(&f, server_new(FAIL, set), &timing, "http");
     for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
         int from = atomic_load(&f.server->keys);
@@ -492,6 +499,18 @@ static void test_retry_until_it_answers(void **state)
     free(set);
 }
 
+/* An endless body is cut off at the limit (what the sockets' buffers hold goes out anyway). */
+static void test_flood(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f, server_new(FLOOD, empty_set), &slow, "http");
+    wait_until(atomic_load(&f.server->keys) == 1);
+    assert_true(atomic_load(&f.server->flooded) < 32u << 20);
+    assert_int_equal(jwks_generation(f.jwks, 0), 0);
+    fixture_fini(&f);
+}
+
 /* The same set again changes nothing; a failure neither; another set does. */
 static void test_refetch(void **state)
 {
@@ -504,10 +523,12 @@ static void test_refetch(void **state)
     timing.retry_min = 2;
     timing.retry_max = 10;
     fixture_init(&f, server_new(SERVE, one), &timing, "http");
-    wait_until(atomic_load(&f.server->keys) >= 4);
+    wait_until(jwks_generation(f.jwks, 0) != 0);
     uint64_t generation = jwks_generation(f.jwks, 0);
-    assert_true(generation != 0);
     int from = atomic_load(&f.server->keys);
+    wait_until(atomic_load(&f.server->keys) >= from + 4);
+    assert_int_equal(jwks_generation(f.jwks, 0), generation);
+    from = atomic_load(&f.server->keys);
     atomic_store(&f.server->mode, FAIL);
     wait_until(atomic_load(&f.server->keys) >= from + 4);
     assert_int_equal(jwks_generation(f.jwks, 0), generation);
@@ -589,20 +610,21 @@ static void test_redirects(void **state)
 {
     (void)state;
     static const char *const refused[] = {
-        "file:///etc/hostname",           "ftp://127.0.0.1/keys",
-        "gopher://127.0.0.1:1/",          "dict://h/",
-        "https://127.0.0.1:%u/elsewhere",
+        "file://%f", "ftp://127.0.0.1/keys",           "gopher://127.0.0.1:1/",
+        "dict://h/", "https://127.0.0.1:%u/elsewhere",
     };
     char *set = oct_set("k1");
+    char *file = temporary(set, strlen(set)); /* a set that would do, were it followed */
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         struct fixture f;
         struct server *server = server_new(REDIRECT, set);
         char port[8];
         snprintf(port, sizeof(port), "%u", server->port);
-        const char *mark = strstr(refused[i], "%u");
-        char *location = mark == NULL ? xstrdup(refused[i])
-                                      : tokens_printf("%.*s%s%s", (int)(mark - refused[i]),
-                                                      refused[i], port, mark + 2);
+        const char *mark = strchr(refused[i], '%');
+        char *location = mark == NULL
+                             ? xstrdup(refused[i])
+                             : tokens_printf("%.*s%s%s", (int)(mark - refused[i]), refused[i],
+                                             mark[1] == 'f' ? file : port, mark + 2);
         server_set(server, &server->location, location);
         fixture_init(&f, server, &slow, "http");
         wait_until(atomic_load(&server->keys) == 1);
@@ -612,6 +634,8 @@ static void test_redirects(void **state)
         fixture_fini(&f);
         free(location);
     }
+    unlink(file);
+    free(file);
     /* Within the scheme, to another path; and round in circles. */
     struct fixture f;
     struct server *server = server_new(REDIRECT, set);
@@ -680,6 +704,25 @@ static void test_free_while_it_hangs(void **state)
     /* About a millisecond; the bound leaves room for sanitizers on a busy machine. */
     assert_true(now_ms() - start < 1000);
     fixture_fini(&f);
+}
+
+/* And while the thread sleeps for a day. */
+static void test_free_while_it_sleeps(void **state)
+{
+    (void)state;
+    struct fixture f;
+    char *set = oct_set("k1");
+    struct jwks_timing timing = slow;
+    timing.period_min = DAY;
+    fixture_init(&f, server_new(SERVE, set), &timing, "http");
+    wait_until(has_kid(f.jwks, "k1"));
+    wait_until(atomic_load(&f.server->ticks) == 1);
+    msec_t start = now_ms();
+    jwks_free(f.jwks);
+    f.jwks = NULL;
+    assert_true(now_ms() - start < 1000);
+    fixture_fini(&f);
+    free(set);
 }
 
 static void test_hanging_fetch_times_out(void **state)
@@ -805,6 +848,7 @@ int main(void)
         cmocka_unit_test(test_generations_are_unique),
         cmocka_unit_test(test_fetch),
         cmocka_unit_test(test_retry_until_it_answers),
+        cmocka_unit_test(test_flood),
         cmocka_unit_test(test_refetch),
         cmocka_unit_test(test_max_age),
         cmocka_unit_test(test_want),
@@ -813,6 +857,7 @@ int main(void)
         cmocka_unit_test(test_unknown_certificate),
         cmocka_unit_test(test_connection_refused),
         cmocka_unit_test(test_free_while_it_hangs),
+        cmocka_unit_test(test_free_while_it_sleeps),
         cmocka_unit_test(test_hanging_fetch_times_out),
         cmocka_unit_test(test_adopt),
         cmocka_unit_test(test_readers_while_sets_change),

@@ -159,6 +159,46 @@ static void test_algorithm_binding(void **state)
     refuses(tokens_seal(body, "HS256", NULL, STR(TOKENS_SECRET)), all, &any, "forged");
 }
 
+/* A signature of the right length by another key, and the right one with one bit changed. */
+static void forge(const char *alg, EVP_PKEY *pkey, EVP_PKEY *other, struct str other_secret)
+{
+    char *header = tokens_printf("{\"alg\":\"%s\"}", alg);
+    char *body = tokens_body(header, "{" EXP "}");
+    accepts(tokens_seal(xstrdup(body), alg, pkey, STR(TOKENS_SECRET)), all, &any);
+    refuses(tokens_seal(xstrdup(body), alg, other, other_secret), all, &any, "forged");
+    uint8_t sig[1024];
+    size_t n = alg[0] == 'H' ? tokens_hmac(STR(TOKENS_SECRET), alg, str_from(body), sig)
+                             : tokens_pkey_sign(pkey, alg, str_from(body), sig);
+    for (size_t i = 0; i < n; i += 7) {
+        sig[i] ^= (uint8_t)(1u << i % 8);
+        char *text = tokens_b64(sig, n);
+        refuses(tokens_printf("%s.%s", body, text), all, &any, "forged");
+        free(text);
+        sig[i] ^= (uint8_t)(1u << i % 8);
+    }
+    free(body);
+    free(header);
+}
+
+static void test_forged(void **state)
+{
+    (void)state;
+    EVP_PKEY *other_rsa = tokens_rsa(2048);
+    EVP_PKEY *other_ec = tokens_ec("P-256");
+    EVP_PKEY *other_ed = tokens_ed25519();
+    struct str secret = STR("another-secret-of-at-least-32-bytes!");
+    forge("HS256", NULL, NULL, secret);
+    forge("HS384", NULL, NULL, secret);
+    forge("HS512", NULL, NULL, secret);
+    forge("RS256", rsa, other_rsa, STR_NULL);
+    forge("PS256", rsa, other_rsa, STR_NULL);
+    forge("ES256", ec, other_ec, STR_NULL);
+    forge("EdDSA", ed, other_ed, STR_NULL);
+    EVP_PKEY_free(other_rsa);
+    EVP_PKEY_free(other_ec);
+    EVP_PKEY_free(other_ed);
+}
+
 /* CVE-2015-9235 and its like: the public key, in every text form of it, as HMAC secret. */
 static void test_public_key_as_secret(void **state)
 {
@@ -399,6 +439,7 @@ static void test_bad_ecdsa(void **state)
     uint8_t sig[1024];
     size_t n = tokens_pkey_sign(ec, "ES256", str_from(body), sig);
     assert_int_equal(n, 64);
+    sig[64] = 0;
     char *right = tokens_b64(sig, 64);
     accepts(tokens_printf("%s.%s", body, right), all, &any);
 
@@ -421,6 +462,7 @@ static void test_bad_ecdsa(void **state)
         tokens_b64(zero, 1),
         tokens_b64(longer, 66),
         tokens_b64(zero, 96),
+        tokens_b64(sig, 65), /* the right one and a byte more */
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         refuses(tokens_printf("%s.%s", body, bad[i]), all, &any, "forged");
@@ -696,6 +738,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_algorithms),
         cmocka_unit_test(test_algorithm_binding),
+        cmocka_unit_test(test_forged),
         cmocka_unit_test(test_public_key_as_secret),
         cmocka_unit_test(test_bad_headers),
         cmocka_unit_test(test_headers_that_name_keys),
