@@ -2,7 +2,7 @@
 
 What each `expected` means here:
   R400             4xx, 501 or 505, the connection is closed, the origin saw not one byte. A body
-                   that turns out malformed while it is streamed: no complete request.
+                   that turns out malformed while it is streamed: never a complete request.
   OK, OKn          that many answers, and as many requests at the origin, in canonical form: the
                    bytes that two parsers (the fake origin's and h11) read in the same way.
   R400-or-drained  refused, or answered once; what follows the answer is never the body's text.
@@ -42,6 +42,8 @@ class Vector:
             lambda m: chr(int(m[1][1:], 16)) if m[1][0] == "x" else known[m[1]],
             text).encode("latin-1")
         self.method = "HEAD" if self.bytes.startswith(b"HEAD ") else "GET"
+        # A good head, and a body that breaks: the head may be at the origin before it does.
+        self.streamed = self.group == "chunk" and self.expected == "R400"
 
 
 def load():
@@ -111,9 +113,7 @@ def assert_refused(run, statuses=None):
     assert answer.status in allowed, f"answered {answer.status}"
     assert (answer.header("connection") or "").lower() == "close", "no Connection: close"
     assert run.client.closed(), "the connection stays open"
-    if run.vector.group == "chunk":
-        assert not any(r.complete for r in run.new_requests()), "a complete request at the origin"
-    else:
+    if not run.vector.streamed:
         assert run.new_bytes() == 0, "the origin saw something"
 
 
@@ -235,13 +235,26 @@ def run_all(proxy, origin, vectors, send):
 def test_whole(larder, origin, group):
     proxy = larder(CONF, origin=origin.url)
     proxy.get("/cached", [("Host", "a")])  # so that these vectors meet a hit
-    run_all(proxy, origin, [v for v in VECTORS if v.group == group], send_whole)
+    vectors = [v for v in VECTORS if v.group == group and not v.streamed]
+    assert vectors
+    run_all(proxy, origin, vectors, send_whole)
 
 
 @pytest.mark.parametrize("part", range(4))
 def test_byte_by_byte(larder, origin, part):
-    sample = [v for v in VECTORS[::3] if len(v.bytes) < 600]
+    sample = [v for v in VECTORS if len(v.bytes) < 600 and not v.streamed][::3]
     assert len(sample) > 100
     proxy = larder(CONF, origin=origin.url)
     proxy.get("/cached", [("Host", "a")])
     run_all(proxy, origin, sample[part::4], send_bytewise)
+
+
+@pytest.mark.parametrize("send", [send_whole, send_bytewise])
+def test_broken_bodies(larder, origin, send):
+    vectors = [v for v in VECTORS if v.streamed]
+    assert len(vectors) > 60
+    run_all(larder(CONF, origin=origin.url), origin, vectors, send)
+    eventually(lambda: not any(c.open for c in origin.connections), 5,
+               "every connection given up")
+    assert not any(r.complete for r in origin.seen()), "a complete request at the origin"
+    assert {r.target for r in origin.seen()} <= {"/p"}
