@@ -25,7 +25,8 @@ PKG_CONFIG ?= pkg-config
 WARNINGS := -Wall -Wextra -Wshadow -Wcast-qual -Wmissing-prototypes -Wstrict-prototypes \
             -Wwrite-strings -Werror
 HARDEN   := -fstack-protector-strong -D_FORTIFY_SOURCE=2
-CFLAGS   ?= -O2 -g
+# The program is linked with link-time optimisation; unit tests use the ordinary code beside it.
+CFLAGS   ?= -O2 -g -flto=auto -ffat-lto-objects
 
 ifneq ($(DEBUG),)
 SANITIZE_asan  := -fsanitize=address,undefined
@@ -166,7 +167,7 @@ clean:
 $(BUILD)/unit/%: tests/unit/%.c $(LIB) $(LLHTTP_OBJS) $(BUILD)/.flags
 	@mkdir -p $(@D)
 	@echo '  CC    $<'
-	@$(COMPILE) -Itests/unit -MMD -MP -MF $@.d -MT $@ -o $@ $< $(LIB) $(LLHTTP_OBJS) $(LIBS) \
+	@$(COMPILE) -fno-lto -Itests/unit -MMD -MP -MF $@.d -MT $@ -o $@ $< $(LIB) $(LLHTTP_OBJS) $(LIBS) \
 	  -lcmocka -Wl,--as-needed
 
 unit-build: $(UNIT_BINS)

@@ -187,14 +187,14 @@ void strbuf_free(struct strbuf *b)
 
 size_t u64_to_dec(uint64_t v, char *out)
 {
-    char digits[20];
-    size_t n = 0;
+    size_t n = 1;
+    for (uint64_t rest = v; rest >= 10; rest /= 10) {
+        n++;
+    }
+    char *p = out + n;
     do {
-        digits[n++] = (char)('0' + v % 10);
+        *--p = (char)('0' + v % 10);
         v /= 10;
     } while (v > 0);
-    for (size_t i = 0; i < n; i++) {
-        out[i] = digits[n - 1 - i];
-    }
     return n;
 }

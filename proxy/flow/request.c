@@ -39,7 +39,7 @@ static struct request *request_new(struct worker *w, struct client *c)
     } else {
         rq = xmalloc(sizeof(*rq));
     }
-    memset(rq, 0, offsetof(struct request, first));
+    memset(rq, 0, REQUEST_CLEARED);
     rq->head = head;
     rq->head.n = 0;
     rq->worker = w;
@@ -49,7 +49,9 @@ static struct request *request_new(struct worker *w, struct client *c)
     rq->peer = c->peer;
     rq->tls = c->tls;
     rq->wall_start = w->loop->wall;
-    rq->start_us = request_clock_us();
+    if (config_settings(rq->config)->log_access) {
+        rq->start_us = request_clock_us();
+    }
     rq->reason_text = STR("-");
     arena_init(&rq->arena, rq->first, sizeof(rq->first));
     c->request = rq;
@@ -242,6 +244,34 @@ struct str request_id(struct request *rq)
     return rq->id;
 }
 
+/* Most requests of a worker name the same host: its validated form is kept beside the bytes. */
+static bool parse_host(struct request *rq, struct str value, struct host *out)
+{
+    struct host_memo *memo = &rq->worker->host_memo;
+    if (memo->n == value.n && memo->tls == rq->tls &&
+        memcmp(memo->raw, value.p, value.n) == 0) {
+        out->name = str_make(value.p, memo->name_n);
+        out->port = memo->port_n > 0 ? str_skip(value, value.n - memo->port_n) : STR_NULL;
+        return true;
+    }
+    if (!host_parse(value, rq->tls, &rq->arena, out)) {
+        return false;
+    }
+    /* Remembered if it was sent in its canonical form, so that slices of it will do. */
+    bool same_name =
+        str_starts(value, out->name) && (out->name.n == value.n || value.p[out->name.n] == ':');
+    bool same_port =
+        out->port.n <= value.n && str_eq(str_skip(value, value.n - out->port.n), out->port);
+    if (value.n <= sizeof(memo->raw) && same_name && same_port) {
+        memcpy(memo->raw, value.p, value.n);
+        memo->n = (uint8_t)value.n;
+        memo->name_n = (uint8_t)out->name.n;
+        memo->port_n = (uint8_t)out->port.n;
+        memo->tls = rq->tls;
+    }
+    return true;
+}
+
 /* Host, or the authority of an absolute-form target, which must agree (K1, K2). */
 static const char *resolve_host(struct request *rq)
 {
@@ -252,7 +282,7 @@ static const char *resolve_host(struct request *rq)
     if (value.n == 0) {
         return rq->msg.minor == 0 ? NULL : "an empty Host";
     }
-    if (!host_parse(value, rq->tls, &rq->arena, &rq->host)) {
+    if (!parse_host(rq, value, &rq->host)) {
         return "a malformed Host";
     }
     if (rq->target.form == TARGET_ABSOLUTE) {

@@ -54,6 +54,8 @@ enum cache_result {
 
 #define REQUEST_ARENA 6144
 
+#define REQUEST_CLEARED offsetof(struct request, peer)
+
 struct request {
     struct worker *worker;
     struct client *client; /* NULL after it left */
@@ -67,18 +69,14 @@ struct request {
     struct host host;
     const struct site_settings *site;
     const struct route_settings *route; /* of the table, or the site's fallback */
-    struct route_match match;
-    struct body body;    /* decoder of the request's body */
-    uint64_t body_bytes; /* decoded so far */
-    bool body_done;      /* the request's body has been read to its end */
+    struct body body;                   /* decoder of the request's body */
+    uint64_t body_bytes;                /* decoded so far */
+    bool body_done;                     /* the request's body has been read to its end */
     bool tls;
-    struct addr peer; /* of the connection; outlives the client */
-    struct str id;    /* request id once request_id() was asked */
+    struct str id; /* request id once request_id() was asked */
 
     /* caching */
-    struct lookup_verdict lookup;
     struct identity_result *identity; /* in the arena; NULL until resolved */
-    struct key_context kc;
     struct key_query query;
     struct str vary_names;       /* what the name is known to vary on; empty: nothing known */
     const struct msg *view;      /* the request as a fill shows it; NULL until made */
@@ -130,6 +128,12 @@ struct request {
     struct str upstream; /* address of the server, for the log */
 
     struct arena arena;
+
+    /* Not cleared for a new request: each is written whole before it is read. */
+    struct addr peer;             /* of the connection; outlives the client */
+    struct route_match match;     /* by step_route */
+    struct lookup_verdict lookup; /* by step_key */
+    struct key_context kc;        /* by step_key, or for a write by invalidate_prepare */
     char first[REQUEST_ARENA] __attribute__((aligned(16)));
 };
 

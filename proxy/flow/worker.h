@@ -30,6 +30,15 @@ struct config_use {
     struct mail drop;  /* gives the reference back on the control thread */
 };
 
+/* The Host that was validated last, by its bytes as sent. */
+struct host_memo {
+    char raw[96];   /* the field's value; its name and port are slices of it */
+    uint8_t n;      /* its length; 0: nothing is remembered */
+    uint8_t name_n; /* length of the name at its start */
+    uint8_t port_n; /* length of the port at its end; 0: none, or the default one */
+    bool tls;       /* which default port was meant */
+};
+
 struct worker {
     struct loop *loop;
     struct node *node;
@@ -48,6 +57,7 @@ struct worker {
     unsigned index;
     uint64_t next_id; /* request ids: random start, counted up */
     uint64_t id_salt;
+    struct host_memo host_memo;  /* see flow/request */
     bool draining;               /* listeners are closed, clients leave after their answer */
     bool cut;                    /* the drain's limit has passed: everything was aborted */
     bool stopped;                /* the loop has ended or is about to */
