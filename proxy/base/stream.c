@@ -122,6 +122,13 @@ void stream_open(struct stream *s, struct loop *l, const struct stream_ops *ops,
     arm(s);
 }
 
+void stream_start_tls(struct stream *s, SSL *ssl)
+{
+    s->ssl = ssl;
+    s->handshaking = true;
+    arm(s);
+}
+
 static void set_nodelay(int fd, int family)
 {
     int one = 1;

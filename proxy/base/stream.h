@@ -86,6 +86,10 @@ struct stream {
 void stream_open(struct stream *s, struct loop *l, const struct stream_ops *ops, int fd,
                  SSL *ssl);
 
+/* The peer's next byte begins a TLS handshake (after a PROXY protocol header): `connected`
+ * follows. Nothing may be queued; the stream owns the session. */
+void stream_start_tls(struct stream *s, SSL *ssl);
+
 /* Starts a connection; `connected` or `failed` follows. The session is made after the socket
  * exists by make_ssl(ctx, fd) (NULL function: plain). */
 void stream_connect(struct stream *s, struct loop *l, const struct stream_ops *ops,

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "flow/ip_count.h"
 #include "flow/proxy_protocol.h"
 #include "flow/request.h"
 #include "flow/tunnel.h"
@@ -58,6 +59,7 @@ void client_new(struct worker *worker, int fd, SSL *ssl, const struct addr *peer
     c->worker = worker;
     c->peer = *peer;
     c->tls = ssl != NULL;
+    c->counted = !proxy_protocol && limits_of(c)->connections_per_ip > 0;
     c->state = proxy_protocol ? CLIENT_PROXY : CLIENT_IDLE;
     c->deferred.fn = on_deferred;
     deadline_init(&c->deadline, on_deadline);
@@ -67,7 +69,9 @@ void client_new(struct worker *worker, int fd, SSL *ssl, const struct addr *peer
     }
     worker->clients = c;
     worker->n_clients++;
-    stream_open(&c->stream, worker->loop, &client_ops, fd, ssl);
+    /* The PROXY protocol's header comes in the clear, before the handshake. */
+    c->ssl = proxy_protocol ? ssl : NULL;
+    stream_open(&c->stream, worker->loop, &client_ops, fd, proxy_protocol ? NULL : ssl);
     /* The handshake and the first head share one deadline: both are a new peer's to finish. */
     arm_deadline(c, limits_of(c)->head_timeout);
 }
@@ -81,6 +85,9 @@ static void unlink_client(struct client *c)
     }
     w->n_clients--;
     atomic_fetch_sub_explicit(&w->node->connections, 1, memory_order_relaxed);
+    if (c->counted) {
+        ip_count_release(w->node->peers, &c->peer);
+    }
 }
 
 void client_close(struct client *c, bool reset)
@@ -114,6 +121,7 @@ static void on_deferred(struct deferred *d)
     if (c->free_due) {
         struct worker *w = c->worker;
         strbuf_free(&c->in);
+        SSL_free(c->ssl);
         free(c);
         worker_check_drained(w);
         return;
@@ -246,6 +254,14 @@ static void process_input(struct client *c, struct str in)
     }
 }
 
+/* Behind a balancer the client counts by its own address, which is known only now. */
+static bool count_client(struct client *c)
+{
+    size_t max = limits_of(c)->connections_per_ip;
+    c->counted = max > 0 && ip_count_take(c->worker->node->peers, &c->peer, max);
+    return c->counted || max == 0;
+}
+
 /* The PROXY protocol's header; nothing else is taken before it (hardening: trusted peers only,
  * which the listener has checked). */
 static void take_proxy_header(struct client *c, struct str in)
@@ -260,11 +276,22 @@ static void take_proxy_header(struct client *c, struct str in)
         log_debug("a malformed PROXY protocol header");
         client_close(c, true);
         return;
-    case PP_OK: c->peer = src; break;
+    case PP_OK:
+        c->peer = src;
+        if (!count_client(c)) {
+            client_close(c, false);
+            return;
+        }
+        break;
     case PP_LOCAL: break;
     }
     strbuf_consume(&c->in, used);
     c->state = CLIENT_IDLE;
+    if (c->ssl != NULL) {
+        stream_start_tls(&c->stream, c->ssl);
+        c->ssl = NULL;
+        return;
+    }
     process_input(c, STR_NULL);
 }
 
@@ -297,7 +324,8 @@ static void on_readable(struct stream *s)
 {
     struct client *c = client_of(s);
     size_t n = 0;
-    switch (stream_read(s, s->loop->scratch, LOOP_SCRATCH_SIZE, &n)) {
+    size_t cap = c->ssl != NULL ? pp_safe_read(strbuf_str(&c->in)) : LOOP_SCRATCH_SIZE;
+    switch (stream_read(s, s->loop->scratch, cap, &n)) {
     case IO_AGAIN:
     case IO_ERROR: return; /* `failed` follows an error */
     case IO_EOF: input_end(c); return;

@@ -43,18 +43,21 @@ struct client {
     struct deadline deadline;   /* of the current state */
     struct deferred deferred;   /* continue with input; free */
     struct addr peer;           /* after the PROXY protocol */
+    SSL *ssl;                   /* waits for the PROXY protocol's header to end; else NULL */
     msec_t head_at;             /* when the first byte of the current head came */
     uint32_t requests;          /* answered so far */
     uint16_t lingered_kb;       /* discarded while lingering */
     uint8_t state;              /* enum client_state */
     bool tls;
+    bool counted;     /* in node->peers, under `peer` */
     bool input_ended; /* the peer has shut its side */
     bool body_open;   /* the active request takes body bytes now */
     bool again;       /* deferred: look at the input again */
     bool free_due;    /* deferred: free */
 };
 
-/* Takes over an accepted, non-blocking fd. */
+/* Takes over an accepted, non-blocking fd that the listener has counted, by its address too
+ * where connections_per_ip is set and the PROXY protocol is not to be waited for. */
 void client_new(struct worker *worker, int fd, SSL *ssl, const struct addr *peer,
                 bool proxy_protocol);
 

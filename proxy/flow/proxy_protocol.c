@@ -197,3 +197,16 @@ enum pp_result pp_parse(struct str bytes, struct addr *src, struct addr *dst, si
     }
     return result;
 }
+
+size_t pp_safe_read(struct str bytes)
+{
+    const size_t shortest = sizeof("PROXY UNKNOWN\r\n") - 1;
+    if (bytes.n < shortest) {
+        return shortest - bytes.n;
+    }
+    if (bytes.p[0] != SIGNATURE[0]) {
+        return 1; /* a line: its end is only known when it is there */
+    }
+    size_t total = bytes.n < V2_FIXED ? V2_FIXED : V2_FIXED + read_u16(bytes.p + 14);
+    return total > bytes.n ? total - bytes.n : 1;
+}

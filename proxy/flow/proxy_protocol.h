@@ -29,4 +29,10 @@ enum pp_result {
 enum pp_result pp_parse(struct str bytes, struct addr *src, struct addr *dst, size_t *consumed)
     __attribute__((warn_unused_result));
 
+/*
+ * How many bytes may be read after `bytes`, the incomplete beginning of a header, without going
+ * beyond its end: at least 1. Where TLS follows the header, its first byte must be left for it.
+ */
+size_t pp_safe_read(struct str bytes);
+
 #endif
