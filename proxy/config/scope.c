@@ -377,7 +377,10 @@ static void decide_query(struct conf_build *b, struct route_settings *r,
     r->query_used = whole || named.n > 0;
     if (x->query == NULL || (x->query_from_defaults && !whole)) {
         r->query_all = whole;
-        r->query = whole ? (struct str_list){0} : named;
+        r->query = named;
+        if (whole) {
+            r->query = (struct str_list){0};
+        }
         return;
     }
     r->query_all = false;

@@ -97,10 +97,12 @@ static inline void case_warned(const struct config_case *list, size_t n)
 
 static inline void assert_str(struct str actual, const char *expected)
 {
-    if (!str_eq(actual, str_from(expected))) {
-        print_message("is `%.*s`, expected `%s`\n", STR_ARG(actual), expected);
+    struct str want = str_from(expected);
+
+    if (!str_eq(actual, want)) {
+        print_message("is `%.*s`, expected `%.*s`\n", STR_ARG(actual), STR_ARG(want));
     }
-    assert_true(str_eq(actual, str_from(expected)));
+    assert_true(str_eq(actual, want));
 }
 
 /* The route with this label or "METHODS path"; fails when there is none. */
