@@ -64,7 +64,7 @@ PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
 COMPILE := $(CC) -std=c11 -D_GNU_SOURCE $(CFLAGS) $(WARNINGS) $(HARDEN) $(SANITIZE) -pthread \
            -Iproxy -DLARDER_VERSION='"$(VERSION)"' $(LLHTTP_DEFINES) $(LLHTTP_CFLAGS) \
            $(PKG_CFLAGS) $(EXTRA_CFLAGS)
-LINK    := $(CC) $(CFLAGS) $(SANITIZE) -pthread -Wl,--as-needed -Wl,-z,relro,-z,now $(LDFLAGS) \
+LINK    := $(CC) $(CFLAGS) $(SANITIZE) -pthread -Wl,--as-needed -Wl,-z,relro,-z,now -Wno-alloc-size-larger-than $(LDFLAGS) \
            $(EXTRA_LDFLAGS)
 LIBS    := $(PKG_LIBS) -lm
 
