@@ -158,12 +158,82 @@ static void test_everything_is_documented(void **state)
     free(reference);
 }
 
+static char *read_whole(const char *path)
+{
+    struct strbuf text = {0};
+    char piece[4096];
+    size_t n;
+    FILE *f = fopen(path, "r");
+
+    if (f == NULL) {
+        fail_msg("%s is not here: unit tests run in the folder of the Makefile", path);
+    }
+    while ((n = fread(piece, 1, sizeof(piece), f)) > 0) {
+        strbuf_add(&text, piece, n);
+    }
+    fclose(f);
+    strbuf_add_char(&text, '\0');
+    return text.p;
+}
+
+/* What is in the tree is what the table says now. */
+static void test_generated_files_are_current(void **state)
+{
+    static const struct {
+        const char *path;
+        printer *print;
+    } files[] = {
+        {"proxy.conf.example", config_print_example},
+        {"docs/directives.md", config_print_reference},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        char *printed = print(files[i].print);
+        char *stored = read_whole(files[i].path);
+        if (strcmp(printed, stored) != 0) {
+            print_message("run: scripts/check-generated --write\n");
+        }
+        assert_true(strcmp(printed, stored) == 0);
+        free(printed);
+        free(stored);
+    }
+}
+
+/* The configurations of the five systems load as they are, and say what a hit skips. */
+static void test_examples_of_the_five_systems(void **state)
+{
+    static const char *const names[] = {"flask", "fastapi", "fastify", "express",
+                                        "trading-bot"};
+
+    (void)state;
+    for (size_t i = 0; i < 5; i++) {
+        char path[64];
+        struct config_report report;
+
+        snprintf(path, sizeof(path), "conf/%s.conf", names[i]);
+        char *text = read_whole(path);
+        assert_non_null(strstr(text, "a hit skips the backend's authorization"));
+        free(text);
+        struct settings *s = config_load(path, &report);
+        strbuf_add_char(&report.text, '\0');
+        if (s == NULL) {
+            print_message("%s", report.text.p);
+        }
+        assert_non_null(s);
+        settings_unref(s);
+        strbuf_free(&report.text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_are_sound),
         cmocka_unit_test(test_example_loads),
         cmocka_unit_test(test_everything_is_documented),
+        cmocka_unit_test(test_generated_files_are_current),
+        cmocka_unit_test(test_examples_of_the_five_systems),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
