@@ -168,7 +168,9 @@ static bool set_peer_name(const struct tls_client *t, SSL *ssl, const char *name
     if (literal) {
         return !t->verify || X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1;
     }
-    if (SSL_set_tlsext_host_name(ssl, name) != 1) {
+    /* OpenSSL's macro SSL_set_tlsext_host_name() casts const away; it only copies the name. */
+    if (SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                 (void *)(uintptr_t)name) != 1) {
         return false;
     }
     if (!t->verify) {
