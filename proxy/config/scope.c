@@ -292,6 +292,57 @@ static void check_path_in_key(struct conf_build *b, const struct route_settings 
     }
 }
 
+/* May the encoded value of this placeholder hold the byte (cache/key)? */
+static bool value_may_hold(enum key_part_kind kind, char c)
+{
+    if ((c >= '0' && c <= '9') || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z')) {
+        return true;
+    }
+    const char *more = "";
+    if (kind == KEY_QUERY) {
+        more = "=&+";
+    } else if (kind == KEY_QUERY_NAME) {
+        more = "&+";
+    } else if (kind == KEY_PATH) {
+        more = "/";
+    }
+    return c != '\0' && (strchr("._-%~", c) != NULL || strchr(more, c) != NULL);
+}
+
+static bool separates(enum key_part_kind kind, struct str literal)
+{
+    for (size_t i = 0; i < literal.n; i++) {
+        if (!value_may_hold(kind, literal.p[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* {org}-{id}: "a-b" + "c" and "a" + "b-c" would be one name, and one tenant would read the
+ * other's entry. Between two values there must be a byte that the left one cannot hold. */
+static void check_separators(struct conf_build *b, const struct route_settings *r,
+                             const struct conf_route *x)
+{
+    const struct key_part *left = NULL;
+    bool apart = true;
+    for (size_t i = 0; i < r->key.n; i++) {
+        const struct key_part *part = &r->key.parts[i];
+        if (part->kind == KEY_LITERAL) {
+            apart = apart || separates(left->kind, part->text);
+            continue;
+        }
+        if (!apart) {
+            conf_error(b->d, x->key_at, "two placeholders of the key are not kept apart");
+            conf_hint(b->d, "put `:` between them: \"a-b\" with \"c\" and \"a\" with \"b-c\" "
+                            "would share an answer");
+            return;
+        }
+        left = part;
+        apart = false;
+    }
+}
+
 static void check_body_in_key(struct conf_build *b, const struct route_settings *r,
                               const struct conf_route *x)
 {
@@ -427,6 +478,7 @@ void conf_scope_route(struct conf_build *b, struct route_settings *r, struct con
         r->store_private = false;
     }
     check_path_in_key(b, r, x);
+    check_separators(b, r, x);
     check_body_in_key(b, r, x);
     decide_query(b, r, x);
 }
