@@ -86,24 +86,24 @@ static void test_key_placeholders(void **state)
 {
     struct settings *s = case_good(
         IDENTITIES "route GET,HEAD /a/{id} { ttl 1m;\n"
-                   "  key a:{org}:{id}-{query}/{path}{method}:{query.sort}:{header.X-Lang}"
+                   "  key a:{org}:{id}:{query}/{path}:{method}:{query.sort}:{header.X-Lang}"
                    ":{cookie.Sid} }\n");
     const struct key_template *key = &case_route(s, "GET,HEAD /a/{id}")->key;
     static const enum key_part_kind kinds[] = {
-        KEY_LITERAL,    KEY_IDENTITY, KEY_LITERAL, KEY_PARAM,   KEY_LITERAL,
-        KEY_QUERY,      KEY_LITERAL,  KEY_PATH,    KEY_METHOD,  KEY_LITERAL,
-        KEY_QUERY_NAME, KEY_LITERAL,  KEY_HEADER,  KEY_LITERAL, KEY_COOKIE,
+        KEY_LITERAL, KEY_IDENTITY, KEY_LITERAL, KEY_PARAM,  KEY_LITERAL, KEY_QUERY,
+        KEY_LITERAL, KEY_PATH,     KEY_LITERAL, KEY_METHOD, KEY_LITERAL, KEY_QUERY_NAME,
+        KEY_LITERAL, KEY_HEADER,   KEY_LITERAL, KEY_COOKIE,
     };
 
     (void)state;
-    assert_int_equal(key->n, 15);
-    for (size_t i = 0; i < 15; i++) {
+    assert_int_equal(key->n, 16);
+    for (size_t i = 0; i < 16; i++) {
         assert_int_equal(key->parts[i].kind, kinds[i]);
     }
     assert_str(key->parts[0].text, "a:");
-    assert_str(key->parts[10].text, "sort");
-    assert_str(key->parts[12].text, "x-lang");
-    assert_str(key->parts[14].text, "Sid");
+    assert_str(key->parts[11].text, "sort");
+    assert_str(key->parts[13].text, "x-lang");
+    assert_str(key->parts[15].text, "Sid");
     settings_unref(s);
 }
 

@@ -55,7 +55,7 @@ static void test_collisions(void **state)
          "route GET /a { ttl 1m; key {org}:a }\nroute GET /b { ttl 1m; key x:{user} }\n",
          "can produce one name", NULL, 0},
         {"route GET /a { ttl 1m; scope public; key a:{path} }\n"
-         "route GET /b/{x} { ttl 1m; scope public; key a:{query}{x} }\n",
+         "route GET /b/{x} { ttl 1m; scope public; key a:{query}/{x} }\n",
          "can produce one name", "begin them differently", 1},
     };
 
