@@ -230,11 +230,24 @@ static void sweep_idle(struct worker *w)
     }
 }
 
+/* Is all that goes on here the filling of a cache that ends with the process, for nobody? A
+ * client of another worker may follow a fill, so there must be none at all. */
+static bool only_fills_run(const struct worker *w)
+{
+    return w->n_uses > 0 && w->n_uses == w->fills && w->clients == NULL &&
+           atomic_load_explicit(&w->node->connections, memory_order_relaxed) == 0;
+}
+
 static void on_drain_sweep(struct deadline *d)
 {
     struct worker *w = container_of(d, struct worker, drain_sweep);
     sweep_idle(w);
-    deadline_set(w->loop, d, SWEEP_MS);
+    if (only_fills_run(w)) {
+        fetch_abort_all(w->pool);
+    }
+    if (!w->stopped) {
+        deadline_set(w->loop, d, SWEEP_MS);
+    }
 }
 
 static void stop(struct worker *w)
@@ -264,7 +277,8 @@ static void on_drain_end(struct deadline *d)
     }
     w->cut = true;
     if (w->n_uses > 0) {
-        log_warn("worker %u: %zu requests cut at the end of the drain", w->index, w->n_uses);
+        log_warn("worker %u: %zu request%s cut at the end of the drain", w->index, w->n_uses,
+                 w->n_uses == 1 ? "" : "s");
     }
     deadline_set(w->loop, &w->drain_end, CUT_GRACE_MS);
     while (w->clients != NULL) {
