@@ -162,6 +162,7 @@ static void add_reader(struct flight *f, struct flight_reader *r, struct loop *l
         .next = f->readers,
         .note = note,
         .joined = journal_stamp(f->journal),
+        .hungry = true,
     };
     if (r->next != NULL) {
         r->next->prev = r;
