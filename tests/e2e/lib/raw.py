@@ -270,7 +270,7 @@ def _decode(headers):
     return [(n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in headers]
 
 
-def fetch(port, method, target, headers=(), body=b"", timeout=10.0, **kw):
-    """One request on a connection of its own."""
-    with RawClient(port, timeout=timeout) as c:
+def fetch(port, method, target, headers=(), body=b"", timeout=10.0, source=None, **kw):
+    """One request on a connection of its own (from the address `source`)."""
+    with RawClient(port, timeout=timeout, source=source) as c:
         return c.request(method, target, headers, body, **kw)
