@@ -56,11 +56,31 @@ bool forwarded_loops(const struct msg *request)
     return false;
 }
 
+static void add_separator(struct strbuf *out)
+{
+    if (out->n > 0) {
+        strbuf_add_str(out, STR(", "));
+    }
+}
+
+/* Moves the text into the arena; STR_NULL when it is empty. */
+static struct str settle(struct strbuf *b, struct arena *a)
+{
+    struct str s = b->n > 0 ? arena_dup(a, strbuf_str(b)) : STR_NULL;
+    strbuf_free(b);
+    return s;
+}
+
 static struct str build_via(const struct msg *request, struct arena *a)
 {
     struct str theirs = msg_joined(request, FIELD_VIA, a);
-    return arena_printf(a, "%.*s%s1.%d %.*s", STR_ARG(theirs), theirs.n > 0 ? ", " : "",
-                        request->minor, STR_ARG(forwarded_pseudonym()));
+    struct str version = request->minor == 1 ? STR("1.1 ") : STR("1.0 ");
+    struct strbuf out = {0};
+    strbuf_add_str(&out, theirs);
+    add_separator(&out);
+    strbuf_add_str(&out, version);
+    strbuf_add_str(&out, forwarded_pseudonym());
+    return settle(&out, a);
 }
 
 /* ---- the chain --------------------------------------------------------------------------- */
@@ -237,16 +257,10 @@ struct str forwarded_client(const struct cidr_set *trusted, const struct addr *p
 
 /* ---- writing ----------------------------------------------------------------------------- */
 
+
 static bool is_ip(const struct addr *a)
 {
     return a->len > 0 && a->u.sa.sa_family != AF_UNIX;
-}
-
-static void add_separator(struct strbuf *out)
-{
-    if (out->n > 0) {
-        strbuf_add_str(out, STR(", "));
-    }
 }
 
 static void add_quoted(struct strbuf *out, struct str s)
@@ -266,9 +280,12 @@ static void add_for(struct strbuf *out, const struct addr *addr)
     if (!is_ip(addr)) {
         strbuf_add_str(out, addr->len > 0 ? STR("for=_unix") : STR("for=unknown"));
     } else if (str_index(ip, ':') < ip.n) {
-        strbuf_addf(out, "for=\"[%s]\"", text);
+        strbuf_add_str(out, STR("for=\"["));
+        strbuf_add_str(out, ip);
+        strbuf_add_str(out, STR("]\""));
     } else {
-        strbuf_addf(out, "for=%s", text);
+        strbuf_add_str(out, STR("for="));
+        strbuf_add_str(out, ip);
     }
 }
 
@@ -281,7 +298,8 @@ static void add_chain_forwarded(struct strbuf *out, const struct chain *c, struc
         }
         add_for(out, &node);
         if (i == 0 && proto.n > 0) {
-            strbuf_addf(out, ";proto=%.*s", STR_ARG(proto));
+            strbuf_add_str(out, STR(";proto="));
+            strbuf_add_str(out, proto);
         }
     }
 }
@@ -297,14 +315,6 @@ static void add_chain_xff(struct strbuf *out, const struct chain *c)
         add_separator(out);
         strbuf_add_str(out, str_from(text));
     }
-}
-
-/* Moves the text into the arena; STR_NULL when it is empty. */
-static struct str settle(struct strbuf *b, struct arena *a)
-{
-    struct str s = b->n > 0 ? arena_dup(a, strbuf_str(b)) : STR_NULL;
-    strbuf_free(b);
-    return s;
 }
 
 static struct str build_xff(const struct chain *c, const struct addr *peer, struct arena *a)
@@ -338,7 +348,7 @@ static struct str build_forwarded(const struct chain *c, const struct addr *peer
         strbuf_add_str(&out, STR(";host="));
         add_quoted(&out, host);
     }
-    strbuf_addf(&out, ";proto=%s", tls ? "https" : "http");
+    strbuf_add_str(&out, tls ? STR(";proto=https") : STR(";proto=http"));
     return settle(&out, a);
 }
 
