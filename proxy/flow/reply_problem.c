@@ -1,0 +1,66 @@
+/*
+ * Answers of Larder itself: problems (RFC 9457) and redirects.
+ */
+#include "flow/reply.h"
+
+#include "flow/reply_parts.h"
+#include "http/date.h"
+#include "http/h1.h"
+
+static void send_own(struct request *rq, int status, struct str fields, struct str body)
+{
+    struct strbuf *out = &rq->head;
+    rq->status = status;
+    rq->head_sent = true;
+    out->n = 0;
+    h1_write_status_line(out, status, status_phrase(status));
+    strbuf_add_str(out, fields);
+    char date[HTTP_DATE_LEN];
+    http_date_format(rq->worker->loop->wall, date);
+    h1_write_field(out, STR("Date"), str_make(date, sizeof(date)));
+    h1_write_field(out, STR("Cache-Control"), STR("no-store"));
+    h1_write_u64_field(out, STR("Content-Length"), body.n);
+    strbuf_reserve(out, CACHE_FIELDS_MAX + 64);
+    struct cursor c = {out->p + out->n};
+    PUT(&c, "Cache-Status: " PSEUDONYM "; detail=");
+    cursor_put(&c, rq->reason_text);
+    PUT(&c, "\r\n");
+    reply_put_connection(&c, rq);
+    PUT(&c, "\r\n");
+    out->n = (size_t)(c.p - out->p);
+    if (rq->msg.method != METHOD_HEAD) {
+        strbuf_add_str(out, body);
+    }
+    const struct segment seg = {.p = out->p, .n = out->n};
+    reply_send(rq, &seg, 1);
+}
+
+void reply_problem(struct request *rq, int status, enum reason reason, const char *detail)
+{
+    struct str phrase = status_phrase(status);
+    struct str id = request_id(rq);
+    request_decide(rq, CACHE_NONE, reason);
+    struct str body = arena_printf(
+        &rq->arena,
+        "{\"type\":\"about:blank\",\"title\":\"%.*s\",\"status\":%d,\"detail\":\"%s\","
+        "\"instance\":\"urn:request:%.*s\"}\n",
+        STR_ARG(phrase), status, detail, STR_ARG(id));
+    struct str fields = STR("Content-Type: application/problem+json\r\n");
+    if (status == 503 || status == 429) {
+        fields = STR("Content-Type: application/problem+json\r\nRetry-After: 1\r\n");
+    } else if (status == 405) {
+        fields = STR("Content-Type: application/problem+json\r\n"
+                     "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
+    }
+    send_own(rq, status, fields, body);
+}
+
+void reply_redirect_https(struct request *rq)
+{
+    request_decide(rq, CACHE_NONE, REASON_NONE);
+    struct str fields =
+        arena_printf(&rq->arena, "Location: https://%.*s%.*s%s%.*s\r\n", STR_ARG(rq->host.name),
+                     STR_ARG(rq->target.path), rq->target.query.p != NULL ? "?" : "",
+                     STR_ARG(rq->target.query));
+    send_own(rq, 308, fields, STR(""));
+}
