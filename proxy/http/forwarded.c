@@ -257,7 +257,6 @@ struct str forwarded_client(const struct cidr_set *trusted, const struct addr *p
 
 /* ---- writing ----------------------------------------------------------------------------- */
 
-
 static bool is_ip(const struct addr *a)
 {
     return a->len > 0 && a->u.sa.sa_family != AF_UNIX;
