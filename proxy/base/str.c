@@ -119,11 +119,8 @@ int hex_value(char c)
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
-void strbuf_reserve(struct strbuf *b, size_t extra)
+void strbuf_grow(struct strbuf *b, size_t extra)
 {
-    if (b->cap - b->n >= extra) {
-        return;
-    }
     if (extra > SIZE_MAX / 4 || b->cap > SIZE_MAX / 4) {
         b->p = xrealloc(b->p, SIZE_MAX); /* aborts; doubling would overflow */
     }

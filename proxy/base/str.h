@@ -82,7 +82,14 @@ char *str_dup(struct str s) __attribute__((warn_unused_result));
 /* Value 0-15 of a hex digit of either case, or -1. */
 int hex_value(char c);
 
-void strbuf_reserve(struct strbuf *b, size_t extra);
+/* Makes room for at least `extra` more bytes. */
+void strbuf_grow(struct strbuf *b, size_t extra);
+static inline void strbuf_reserve(struct strbuf *b, size_t extra)
+{
+    if (b->cap - b->n < extra) {
+        strbuf_grow(b, extra);
+    }
+}
 void strbuf_add(struct strbuf *b, const void *p, size_t n);
 void strbuf_add_str(struct strbuf *b, struct str s);
 void strbuf_add_char(struct strbuf *b, char c);

@@ -313,20 +313,27 @@ static bool has_zero_byte(uint64_t w)
     return ((w - EACH_BYTE(0x01)) & ~w & EACH_BYTE(0x80)) != 0;
 }
 
-/* Does s hold a byte that could end the line it is written to? Eight bytes at a time: every
- * field of every message passes here. */
+static bool word_splits(const char *p)
+{
+    uint64_t w;
+    memcpy(&w, p, 8);
+    return has_zero_byte(w) || has_zero_byte(w ^ EACH_BYTE('\r')) ||
+           has_zero_byte(w ^ EACH_BYTE('\n'));
+}
+
+/* Does s hold a byte that could end the line it is written to? Eight bytes at a time, the last
+ * eight overlapping those before: every field of every message passes here. */
 static bool splits(struct str s)
 {
-    size_t i = 0;
-    for (; i + 8 <= s.n; i += 8) {
-        uint64_t w;
-        memcpy(&w, s.p + i, 8);
-        if (has_zero_byte(w) || has_zero_byte(w ^ EACH_BYTE('\r')) ||
-            has_zero_byte(w ^ EACH_BYTE('\n'))) {
-            return true;
+    if (s.n >= 8) {
+        for (size_t i = 0; i + 8 < s.n; i += 8) {
+            if (word_splits(s.p + i)) {
+                return true;
+            }
         }
+        return word_splits(s.p + s.n - 8);
     }
-    for (; i < s.n; i++) {
+    for (size_t i = 0; i < s.n; i++) {
         if (s.p[i] == '\r' || s.p[i] == '\n' || s.p[i] == '\0') {
             return true;
         }
@@ -384,10 +391,18 @@ void h1_write_field(struct strbuf *out, struct str name, struct str value)
         return;
     }
     strbuf_reserve(out, name.n + value.n + 4);
-    strbuf_add_str(out, name);
-    strbuf_add(out, ": ", 2);
-    strbuf_add_str(out, value);
-    strbuf_add(out, "\r\n", 2);
+    char *p = out->p + out->n;
+    memcpy(p, name.p, name.n);
+    p += name.n;
+    *p++ = ':';
+    *p++ = ' ';
+    if (value.n > 0) {
+        memcpy(p, value.p, value.n);
+        p += value.n;
+    }
+    *p++ = '\r';
+    *p++ = '\n';
+    out->n = (size_t)(p - out->p);
 }
 
 void h1_write_u64_field(struct strbuf *out, struct str name, uint64_t value)
