@@ -21,7 +21,6 @@
 #define ACCEPTS_PER_WAKE  32
 #define ACCEPTS_AT_CLOSE  4096 /* more than a backlog holds */
 #define PAUSE_MS          80   /* after EMFILE */
-#define IDLE_CLOSED       16   /* idle connections given up for new ones, in each pause */
 #define REFUSED_LINGER_MS 1000
 
 static const char busy_answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
@@ -166,7 +165,7 @@ static void pause_accepting(struct listener *l, int why)
     }
     disarm(l);
     deadline_set(l->worker->loop, &l->pause, PAUSE_MS);
-    worker_free_fds(l->worker, IDLE_CLOSED);
+    worker_free_fds(l->worker);
 }
 
 /* One connection; false when there is no more for now. */

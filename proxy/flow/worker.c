@@ -26,6 +26,7 @@
 
 #define SWEEP_MS     50   /* while draining */
 #define NEW_GRACE_MS 1000 /* for connections whose first request may be on its way */
+#define FREE_AT_ONCE 16   /* idle connections given up when descriptors run out */
 #define CUT_GRACE_MS 50   /* from the drain's limit to the end of the thread */
 
 static void on_drain_end(struct deadline *d);
@@ -209,11 +210,17 @@ static bool input_waits(const struct client *c)
     return recv(c->stream.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
-/* Between two requests, with everything sent and nothing come: may be closed without loss. */
-static bool is_idle(const struct client *c)
+/* Between two requests, with everything sent and nothing read. */
+static bool looks_idle(const struct client *c)
 {
     return (c->state == CLIENT_IDLE || c->state == CLIENT_PROXY) && c->in.n == 0 &&
-           c->stream.pending == 0 && !input_waits(c);
+           c->stream.pending == 0;
+}
+
+/* Nothing has come either: may be closed without loss. */
+static bool is_idle(const struct client *c)
+{
+    return looks_idle(c) && !input_waits(c);
 }
 
 /* Closes connections that carry nothing. One without any request so far gets a moment: its
@@ -327,28 +334,38 @@ void worker_drain(struct worker *w, msec_t limit)
 
 /* ---- descriptors ------------------------------------------------------------------------ */
 
-static struct client *longest_idle(struct worker *w)
+/* Puts c in its place among the n (at most FREE_AT_ONCE) that have been idle longest. All idle
+ * connections have the same timeout, so the first to end is the oldest; of equal ones the one
+ * that connected first, which comes later in the list. Returns the new n. */
+static size_t insert_oldest(struct client *oldest[FREE_AT_ONCE], size_t n, struct client *c)
 {
-    struct client *best = NULL;
-    for (struct client *c = w->clients; c != NULL; c = c->next) {
-        /* All idle connections have the same timeout, so the first to end is the oldest. */
-        if (c->requests > 0 && (best == NULL || c->deadline.when < best->deadline.when) &&
-            is_idle(c)) {
-            best = c;
-        }
+    size_t at = n;
+    while (at > 0 && c->deadline.when <= oldest[at - 1]->deadline.when) {
+        at--;
     }
-    return best;
+    if (at == FREE_AT_ONCE) {
+        return n;
+    }
+    n = n < FREE_AT_ONCE ? n + 1 : n;
+    memmove(oldest + at + 1, oldest + at, (n - at - 1) * sizeof(struct client *));
+    oldest[at] = c;
+    return n;
 }
 
-void worker_free_fds(struct worker *w, unsigned max)
+void worker_free_fds(struct worker *w)
 {
+    struct client *oldest[FREE_AT_ONCE];
+    size_t n = 0;
     pool_drop_others(w->pool, NULL);
-    for (unsigned i = 0; i < max; i++) {
-        struct client *c = longest_idle(w);
-        if (c == NULL) {
-            return;
+    for (struct client *c = w->clients; c != NULL; c = c->next) {
+        if (c->requests > 0 && looks_idle(c)) {
+            n = insert_oldest(oldest, n, c);
         }
-        client_close(c, false);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!input_waits(oldest[i])) {
+            client_close(oldest[i], false);
+        }
     }
 }
 

@@ -113,8 +113,8 @@ void worker_config_release(struct config_use *use);
 void worker_check_drained(struct worker *w);
 
 /* Same thread: file descriptors have run out. Gives back those that nobody uses right now: idle
- * upstream connections, and up to `max` keep-alive connections that have been idle longest. */
-void worker_free_fds(struct worker *w, unsigned max);
+ * upstream connections, and a few keep-alive connections that have been idle longest. */
+void worker_free_fds(struct worker *w);
 
 static inline const struct settings *config_settings(const struct config_use *use)
 {
