@@ -1,11 +1,30 @@
 /*
- * Prints what is generated from proxy/tbl/directives.def: `example` (proxy.conf.example) or
- * `reference` (docs/directives.md). Built and run by scripts/check-generated.
+ * Prints what is generated from proxy/tbl: `example` (proxy.conf.example), `reference`
+ * (docs/directives.md) or `reasons` (docs/reasons.md). Built and run by scripts/check-generated.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "config.h"
+
+static void print_reasons(void)
+{
+    static const struct {
+        const char *word;
+        const char *help;
+    } reasons[] = {
+#define REASON(id, word, help) {word, help},
+#include "tbl/reasons.def"
+#undef REASON
+    };
+    printf("# Reasons\n\n"
+           "Why a request was answered as it was: the `detail` of `Cache-Status`, `reason` in the\n"
+           "access log. Generated from `proxy/tbl/reasons.def`.\n\n"
+           "| word | meaning |\n|---|---|\n");
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+        printf("| `%s` | %s |\n", reasons[i].word, reasons[i].help);
+    }
+}
 
 int main(int argc, char **argv)
 {
@@ -13,8 +32,10 @@ int main(int argc, char **argv)
         config_print_example(stdout);
     } else if (argc == 2 && strcmp(argv[1], "reference") == 0) {
         config_print_reference(stdout);
+    } else if (argc == 2 && strcmp(argv[1], "reasons") == 0) {
+        print_reasons();
     } else {
-        fprintf(stderr, "usage: %s example|reference\n", argv[0]);
+        fprintf(stderr, "usage: %s example|reference|reasons\n", argv[0]);
         return 2;
     }
     return fflush(stdout) == 0 ? 0 : 1;
