@@ -70,14 +70,6 @@ struct flight *flight_ref(struct flight *f)
     return f;
 }
 
-void chunk_unref(void *chunk)
-{
-    struct chunk *c = chunk;
-    if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1) {
-        free(c);
-    }
-}
-
 static void drop_first_chunk(struct flight *f)
 {
     struct chunk *c = f->first;
@@ -313,7 +305,7 @@ static void look_at_body(struct flight *f, struct flight_reader *r, struct fligh
     r->at = f->dropping ? NULL : c;
     if (c != NULL && r->offset < c->start + c->used) {
         size_t at = r->offset - c->start;
-        atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+        chunk_ref(c);
         out->chunk = c;
         out->piece = str_make(c->data + at, c->used - at);
     }
@@ -395,9 +387,10 @@ void flight_publish_head(struct flight *f, const struct flight_head *head, struc
     pthread_mutex_unlock(&f->lock);
 }
 
-/* A chunk for bytes from offset `start` on: the whole body if its length is known and modest,
- * else twice the last one. A length is what the origin says, so it buys CHUNK_MAX at most. */
-static struct chunk *chunk_new(const struct flight *f, size_t start, size_t least)
+/* How large a chunk for bytes from offset `start` on is to be: the whole body if its length is
+ * known and modest, else twice the last one. A length is what the origin says, so it buys
+ * CHUNK_MAX at most. */
+static size_t chunk_size(const struct flight *f, size_t start, size_t least)
 {
     size_t cap = CHUNK_MIN;
     if (f->head.length > 0 && (uint64_t)f->head.length > start) {
@@ -409,11 +402,7 @@ static struct chunk *chunk_new(const struct flight *f, size_t start, size_t leas
     if (f->dropping && cap > CHUNK_DROPPED) {
         cap = CHUNK_DROPPED;
     }
-    cap = cap < least ? least : cap;
-    struct chunk *c = xmalloc(sizeof(*c) + cap);
-    *c = (struct chunk){.start = start, .cap = cap};
-    atomic_init(&c->refs, 1);
-    return c;
+    return cap < least ? least : cap;
 }
 
 void flight_append(struct flight *f, struct str piece)
@@ -431,9 +420,10 @@ void flight_append(struct flight *f, struct str piece)
     }
     struct chunk *more = NULL;
     if (first < piece.n) {
-        more = chunk_new(f, f->length + first, piece.n - first);
-        memcpy(more->data, piece.p + first, piece.n - first);
-        more->used = piece.n - first;
+        size_t start = f->length + first, rest = piece.n - first;
+        more = chunk_new(start, chunk_size(f, start, rest));
+        memcpy(more->data, piece.p + first, rest);
+        more->used = rest;
     }
     pthread_mutex_lock(&f->lock);
     if (tail != NULL) {

@@ -24,6 +24,7 @@
 #include "base/str.h"
 #include "cache/entry.h"
 #include "cache/stamp.h"
+#include "flow/chunk.h"
 
 struct flight;
 struct flight_table;
@@ -45,16 +46,6 @@ enum flight_state {
 enum flight_outcome {
     FLIGHT_FILLED,      /* a new answer */
     FLIGHT_REVALIDATED, /* the stored one was confirmed (304) */
-};
-
-/* A piece of the body; immutable up to `used`, which only grows. */
-struct chunk {
-    struct chunk *next;
-    atomic_uint refs; /* the flight's and one for each send under way */
-    size_t start;     /* offset of its first byte in the body */
-    size_t used;      /* bytes filled; under the flight's lock */
-    size_t cap;
-    char data[];
 };
 
 struct flight_wake;
@@ -170,9 +161,10 @@ bool flight_try_read(struct flight *f, struct flight_reader *reader, struct loop
 
 /*
  * Looks at what there is from the reader's offset on. A reader that has been shown no piece is
- * woken when there is more; every reader is woken when the head comes and when the flight ends.
- * A wake may be for nothing. Of tags nothing is known before the head: a reader that joined
- * after an invalidation that now turns out to match sees FLIGHT_OVERTAKEN.
+ * woken once when there is more, and must look again then; every reader is woken when the head
+ * comes and when the flight ends. A wake may be for nothing. Of tags nothing is known before
+ * the head: a reader that joined after an invalidation that now turns out to match sees
+ * FLIGHT_OVERTAKEN.
  */
 void flight_look(struct flight_reader *r, struct flight_view *out);
 /* Takes n bytes of the piece looked at. Nothing if the reader has left. */
@@ -204,7 +196,5 @@ void flight_set_drained(struct flight *f, void (*fn)(struct flight *f, void *ctx
 
 void flight_unref(struct flight *f);
 struct flight *flight_ref(struct flight *f);
-
-void chunk_unref(void *chunk);
 
 #endif

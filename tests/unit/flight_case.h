@@ -76,7 +76,7 @@ static inline int teardown(void **state)
     flight_table_free(w->table);
     journal_free(w->journal);
     free(w);
-    return 0;
+    return chunk_memory() == 0 ? 0 : -1;
 }
 
 /* ---- tools ------------------------------------------------------------------------------ */

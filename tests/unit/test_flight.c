@@ -88,6 +88,29 @@ static void test_ended_is_not_joined(void **state)
     }
 }
 
+/* Nor does one that was found in the table a moment before. */
+static void test_no_way_in(void **state)
+{
+    struct world *w = *state;
+    struct probe a = {0}, b = {0}, c = {0};
+    struct flight *f = lead(w, "GET /a", &a);
+    assert_true(flight_try_read(f, &b.r, w->loop, on_wake));
+    publish(f, -1, "");
+    flight_leave(&b.r);
+    assert_true(flight_try_read(f, &b.r, w->loop, on_wake));
+    flight_overflow(f);
+    assert_false(flight_try_read(f, &c.r, w->loop, on_wake));
+    assert_null(c.r.flight);
+    flight_leave(&a.r);
+    flight_leave(&b.r);
+    finish(f, FLIGHT_DONE);
+    f = lead(w, "GET /a", &a);
+    flight_end(f, FLIGHT_FAILED, NULL, 0);
+    assert_false(flight_try_read(f, &c.r, w->loop, on_wake));
+    flight_leave(&a.r);
+    flight_unref(f);
+}
+
 static void test_unlist(void **state)
 {
     struct world *w = *state;
@@ -296,6 +319,9 @@ static void test_wakes(void **state)
     assert_int_equal(b.wakes, 2);
     read_all(&b);
     append(f, 10);
+    turn(w);
+    assert_int_equal(b.wakes, 3);
+    append(f, 10); /* it knows already */
     turn(w);
     assert_int_equal(b.wakes, 3);
     flight_end(f, FLIGHT_DONE, NULL, FLIGHT_FILLED); /* of the end all are told */
@@ -691,6 +717,7 @@ int main(void)
         TEST(test_leader_leaves),
         TEST(test_keys),
         TEST(test_ended_is_not_joined),
+        TEST(test_no_way_in),
         TEST(test_unlist),
         TEST(test_alone),
         TEST(test_read_while_filling),

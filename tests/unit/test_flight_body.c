@@ -39,6 +39,27 @@ static size_t fill(struct world *w, int64_t said, size_t real, size_t piece)
     return cap;
 }
 
+/* What is counted is what is held, by the flight or by a send. */
+static void test_memory(void **state)
+{
+    struct world *w = *state;
+    struct probe a = {0};
+    struct flight_view v;
+    struct flight *f = lead(w, "GET /a", &a);
+    publish(f, 500, "");
+    append(f, 500);
+    size_t one = chunk_memory();
+    assert_true(one >= 500 && one < 700);
+    append(f, 500);
+    assert_true(chunk_memory() >= one + 500);
+    flight_look(&a.r, &v);
+    flight_leave(&a.r);
+    finish(f, FLIGHT_DONE);
+    assert_int_equal(chunk_memory(), one);
+    chunk_unref(v.chunk);
+    assert_int_equal(chunk_memory(), 0);
+}
+
 static void test_lengths(void **state)
 {
     struct world *w = *state;
@@ -353,6 +374,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        TEST(test_memory),
         TEST(test_lengths),
         TEST(test_lengths_that_lie),
         TEST(test_overflow),

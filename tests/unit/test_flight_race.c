@@ -493,6 +493,7 @@ static void run_workers(unsigned ops, unsigned readers)
     pthread_barrier_destroy(&start_line);
     flight_table_free(table);
     journal_free(journal);
+    assert_int_equal(chunk_memory(), 0);
 }
 
 /* Everything at once; each way to end must have happened often enough to mean something. */
