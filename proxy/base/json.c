@@ -284,7 +284,7 @@ static bool only_space(const char *p, const char *end)
 struct cJSON *json_parse(struct str text, size_t max_bytes, unsigned max_depth,
                          const char **why)
 {
-    const char *ignored;
+    const char *ignored = NULL;
     why = why != NULL ? why : &ignored;
     if (text.n > max_bytes) {
         *why = "too long";

@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "base/suggest.h"
 #include "cli/command.h"
+#include "config.h"
 
 #define SYSTEM_CONFIG "/etc/larder/proxy.conf"
 
@@ -147,4 +148,12 @@ const char *options_config_path(const char *given)
         return given;
     }
     return access("proxy.conf", F_OK) == 0 ? "proxy.conf" : SYSTEM_CONFIG;
+}
+
+void options_print_report(struct config_report *report)
+{
+    if (report->text.n > 0) {
+        fwrite(report->text.p, 1, report->text.n, stderr);
+    }
+    strbuf_free(&report->text);
 }

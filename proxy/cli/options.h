@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct config_report;
+
 /* Exit codes of every subcommand. */
 enum exit_code {
     EXIT_OK = 0,
@@ -37,6 +39,9 @@ enum options_result options_parse(const char *command, int argc, char **argv,
 /* Prints "larder: …" and how to get help on stderr. Returns EXIT_USAGE. */
 int options_error(const char *command, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Prints what reading a configuration found on stderr, and frees it. */
+void options_print_report(struct config_report *report);
 
 /* The file of `-c FILE`, or without it ./proxy.conf if that exists, else the system's. */
 const char *options_config_path(const char *given);

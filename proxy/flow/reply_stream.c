@@ -105,12 +105,14 @@ void reply_piece_ref(struct request *rq, struct str piece, void (*release)(void 
         return;
     }
     if (rq->chunked) {
-        segs[n++] = (struct segment){.p = line, .n = chunk_line(line, piece.n)};
+        segs[n] = (struct segment){.p = line, .n = chunk_line(line, piece.n)};
+        n++;
     }
-    segs[n++] =
-        (struct segment){.p = piece.p, .n = piece.n, .release = release, .owner = owner};
+    segs[n] = (struct segment){.p = piece.p, .n = piece.n, .release = release, .owner = owner};
+    n++;
     if (rq->chunked) {
-        segs[n++] = (struct segment){.p = "\r\n", .n = 2};
+        segs[n] = (struct segment){.p = "\r\n", .n = 2};
+        n++;
     }
     reply_send(rq, segs, n);
 }
@@ -125,7 +127,8 @@ void reply_end(struct request *rq)
     struct segment segs[2];
     size_t n = take_head(rq, segs);
     if (rq->chunked && !rq->no_body) {
-        segs[n++] = (struct segment){.p = "0\r\n\r\n", .n = 5};
+        segs[n] = (struct segment){.p = "0\r\n\r\n", .n = 5};
+        n++;
     }
     if (n > 0) {
         reply_send(rq, segs, n);

@@ -328,7 +328,11 @@ struct cc_delta cachectl_age(const struct msg *m)
     for (size_t i = 0; i < m->n_fields; i++) {
         if (m->fields[i].id == FIELD_AGE) {
             struct argument arg = {.kind = ARGUMENT_TEXT, .text = m->fields[i].value};
-            age = age.present ? (struct cc_delta){.present = true} : delta_of(&arg);
+            if (age.present) {
+                age = (struct cc_delta){.present = true};
+            } else {
+                age = delta_of(&arg);
+            }
         }
     }
     return age;

@@ -21,7 +21,7 @@ struct pool {
     struct loop *loop;
     struct pool_list *lists;
     size_t n_lists;
-    size_t idle; /* over all lists */
+    size_t idle;           /* over all lists */
     struct fetch *fetches; /* list, see pool_fetches() */
 };
 
