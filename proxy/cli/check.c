@@ -23,12 +23,11 @@ int cli_check(int argc, char **argv)
     const char *path = options_config_path(given);
     struct config_report report = {0};
     struct settings *s = config_load(path, &report);
-    fwrite(report.text.p, 1, report.text.n, stderr);
+    options_print_report(&report);
     if (s == NULL) {
         fprintf(stderr, "%s: %u error%s, %u warning%s\n", path, report.errors,
                 report.errors == 1 ? "" : "s", report.warnings,
                 report.warnings == 1 ? "" : "s");
-        strbuf_free(&report.text);
         return EXIT_FAILED;
     }
     if (!quiet) {
@@ -36,7 +35,6 @@ int cli_check(int argc, char **argv)
     }
     fprintf(stderr, "%s: ok, %u warning%s\n", path, report.warnings,
             report.warnings == 1 ? "" : "s");
-    strbuf_free(&report.text);
     settings_unref(s);
     return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
 }

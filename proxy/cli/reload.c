@@ -73,8 +73,7 @@ static char *find_pid_file(const char *path)
     struct config_report report = {0};
     struct settings *s = config_load(path, &report);
     char *pid_file = NULL;
-    fwrite(report.text.p, 1, report.text.n, stderr);
-    strbuf_free(&report.text);
+    options_print_report(&report);
     if (s == NULL) {
         fprintf(stderr, "larder: %s is not usable; nothing was reloaded\n", path);
         return NULL;

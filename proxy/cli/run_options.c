@@ -78,10 +78,7 @@ bool run_options_read(int argc, char **argv, struct run_options *out, int *code)
     out->path = upstream == NULL ? options_config_path(config) : NULL;
     out->settings = upstream == NULL ? config_load(out->path, &report)
                                      : settings_of_arguments(upstream, listen, &report);
-    if (report.text.n > 0) {
-        fwrite(report.text.p, 1, report.text.n, stderr);
-    }
-    strbuf_free(&report.text);
+    options_print_report(&report);
     *code = out->settings != NULL ? EXIT_OK : EXIT_FAILED;
     return out->settings != NULL;
 }

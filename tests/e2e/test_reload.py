@@ -287,7 +287,9 @@ def test_sigusr1_reopens_the_access_log(larder, origin, tmp_path):
 
 
 def test_old_configurations_go_away(larder, origin):
-    proxy = larder(CONF, origin=origin.url)
+    # Without the sanitizer's habit of keeping what was freed.
+    proxy = larder(CONF, origin=origin.url,
+                   env={"ASAN_OPTIONS": "quarantine_size_mb=1:detect_leaks=1"})
     routes = "".join(f"route GET /r{i}/{{id}} {{ scope public; ttl 1m }}\n" for i in range(1000))
     with proxy.raw() as c:
         for i in range(3):
