@@ -193,6 +193,23 @@ static struct h1_verdict check_connection_names(const struct msg *m, bool is_req
     return fine;
 }
 
+/* What Connection names was for this hop alone (RFC 9110 7.6.1). It goes before anybody reads it,
+ * so that no key holds what the backend does not get. Connection and its like stay. */
+static void drop_connection_names(struct msg *m)
+{
+    size_t kept = 0;
+    if (msg_find(m, FIELD_CONNECTION) == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < m->n_fields; i++) {
+        const struct field *f = &m->fields[i];
+        if ((field_flags(f->id) & FIELD_HOP) || !msg_connection_lists(m, f->name)) {
+            m->fields[kept++] = *f;
+        }
+    }
+    m->n_fields = kept;
+}
+
 /* Singletons sent twice (H3), and names with "_" that CGI-like backends read as "-" (F13). */
 static struct h1_verdict check_fields(struct msg *m, bool keep_underscores)
 {
@@ -260,6 +277,7 @@ struct h1_verdict h1_parse_request(struct str head, struct arena *a, bool keep_u
         v = check_connection_names(out, true);
     }
     if (v.status == 0) {
+        drop_connection_names(out);
         v = check_fields(out, keep_underscores);
     }
     if (v.status == 0) {

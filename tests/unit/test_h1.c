@@ -386,6 +386,20 @@ static void test_connection_may_not_name(void **state)
     assert_post_passes("Connection: Hos, Hostt, Cookie2\r\n");
 }
 
+/* Who reads the request sees what the backend will get: a key made of a field that is not sent
+ * on would store one client's answer under another's name. */
+static void test_fields_that_connection_names_are_gone(void **state)
+{
+    (void)state;
+    assert_post_passes("Connection: x-region, close\r\nX-Region: eu\r\nX-Regional: a\r\n"
+                       "x-REGION: us\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n");
+    assert_null(msg_joined_name(&m, STR("X-Region"), &arena).p);
+    assert_str(msg_joined_name(&m, STR("X-Regional"), &arena), "a");
+    assert_str(msg_joined(&m, FIELD_CONNECTION, &arena), "x-region, close, Upgrade");
+    assert_true(m.upgrade);
+    assert_false(m.keep_alive);
+}
+
 /* Each option is compared with each field: many of both would cost a client nothing and us
  * milliseconds. */
 static void test_connection_options_are_limited(void **state)
@@ -484,6 +498,7 @@ int main(void)
         T(test_upgrade),
         T(test_expect),
         T(test_connection_may_not_name),
+        T(test_fields_that_connection_names_are_gone),
         T(test_connection_options_are_limited),
         T(test_repeated_fields),
         T(test_underscores),
