@@ -225,11 +225,13 @@ static void write_if(struct strbuf *out, struct str name, struct str value)
     }
 }
 
-static void write_forwarding(struct request *rq, struct strbuf *out)
+/* The host that these fields name is the one that is sent: on cached routes neither an alias
+ * nor a port may colour the entry that all of them share. */
+static void write_forwarding(struct request *rq, enum forward_mode mode, struct strbuf *out)
 {
     const struct settings *s = config_settings(rq->config);
     struct forwarded_fields ff;
-    struct str host = rq->host.name.n > 0 ? host_authority(&rq->host, &rq->arena) : STR("");
+    struct str host = rq->host.name.n > 0 ? host_to_send(rq, mode) : STR("");
     forwarded_build(&s->trusted_proxies, &rq->peer, rq->tls, host, &rq->msg, &rq->arena, &ff);
     write_if(out, STR("X-Forwarded-For"), ff.x_forwarded_for);
     write_if(out, STR("X-Forwarded-Proto"), ff.x_forwarded_proto);
@@ -293,7 +295,7 @@ struct str forward_head(struct request *rq, enum forward_mode mode)
     if (mode == FORWARD_FILL) {
         write_validators(rq, out);
     }
-    write_forwarding(rq, out);
+    write_forwarding(rq, mode, out);
     write_framing(rq, out);
     h1_write_end(out);
     struct str head = arena_dup(&rq->arena, strbuf_str(out));

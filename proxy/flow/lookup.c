@@ -62,10 +62,12 @@ static void fill_key_context(struct request *rq)
     kc->hash_key = rq->worker->node->hash_key;
 }
 
-/* Aliases of one site share its entries; without `hosts` each Host has its own. */
-static struct str site_key(const struct request *rq)
+/* Aliases of one site share its entries; without `hosts` each Host has its own, port included,
+ * because that is what the backend is told and may build links from. */
+static struct str site_key(struct request *rq)
 {
-    return rq->site->hosts.n > 0 ? rq->site->hosts.list[0] : rq->host.name;
+    return rq->site->hosts.n > 0 ? rq->site->hosts.list[0]
+                                 : host_authority(&rq->host, &rq->arena);
 }
 
 enum step_result step_key(struct request *rq)

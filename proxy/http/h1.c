@@ -193,8 +193,8 @@ static struct h1_verdict check_connection_names(const struct msg *m, bool is_req
     return fine;
 }
 
-/* What Connection names was for this hop alone (RFC 9110 7.6.1). It goes before anybody reads it,
- * so that no key holds what the backend does not get. Connection and its like stay. */
+/* What Connection names was for this hop alone (RFC 9110 7.6.1). It goes before anybody reads
+ * it, so that no key holds what the backend does not get. Connection and its like stay. */
 static void drop_connection_names(struct msg *m)
 {
     size_t kept = 0;
