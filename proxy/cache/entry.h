@@ -7,7 +7,7 @@
  * Owners: L1 holds one reference while the entry is resident, each reply that sends from it
  * one. Make one from an entry_spec; read status, flags, coding, scope, stamp, stored_at and
  * body_length as members, all else through the entry_…() accessors below. The struct is slim on
- * purpose (156 bytes): durations are kept in units of 10 ms, what all entries of a route have
+ * purpose (148 bytes): durations are kept in units of 10 ms, what all entries of a route have
  * in common (host, type, route, vary) is kept once in an entry_shared.
  */
 #ifndef CACHE_ENTRY_H

@@ -3,11 +3,11 @@
  *
  *   0 magic 4 · version 2 · flags 2 · status 2 · coding 1 · zero 1 · scope 4
  *  16 stored_at 8 · age 4 · lifetime 4 · stale 4 · stale_if_error 4 (units of 10 ms)
- *  40 stamp: epoch 8 · id_ms 8 · id_seq 8 · local 8
- *  72 body_length 4 · lengths: name 4 · head 4 · body 4 · bytes 4
- *  92 lengths: etag 2 · tags 2 · host 2 · type 2 · route 2 · vary 2 · date 2 · modified 2
- * 108 date_at 4 · modified_at 4 · zero 4
- * 120 host, type, route, vary · bytes (as in struct entry) · XXH3-64 of all before it 8
+ *  40 stamp: epoch 8 · seq 8 (`local` means nothing elsewhere)
+ *  56 body_length 4 · lengths: name 4 · head 4 · body 4 · bytes 4
+ *  76 lengths: etag 2 · tags 2 · host 2 · type 2 · route 2 · vary 2 · date 2 · modified 2
+ *  92 date_at 4 · modified_at 4 · zero 4
+ * 104 host, type, route, vary · bytes (as in struct entry) · XXH3-64 of all before it 8
  *
  * A change of any of this is a new version; a foreign version is a miss.
  */
@@ -21,7 +21,7 @@
 
 #define MAGIC       0x3144524cu /* "LRD1" */
 #define VERSION     1u
-#define HEADER_SIZE 120
+#define HEADER_SIZE 104
 #define SUM_SIZE    8
 
 static void add_le(struct strbuf *out, uint64_t v, size_t n)
@@ -71,9 +71,7 @@ void entry_encode(const struct entry *e, struct strbuf *out)
         add_le(out, durations[i], 4);
     }
     add_le(out, e->stamp.epoch, 8);
-    add_le(out, e->stamp.id_ms, 8);
-    add_le(out, e->stamp.id_seq, 8);
-    add_le(out, e->stamp.local, 8);
+    add_le(out, e->stamp.seq, 8);
     const uint64_t longs[] = {e->body_length, e->name_n, e->head_n, e->body_n, bytes_n};
     for (size_t i = 0; i < sizeof(longs) / sizeof(longs[0]); i++) {
         add_le(out, longs[i], 4);
@@ -123,9 +121,7 @@ static void take_fields(struct str *in, struct entry *e, struct wire *w, uint64_
     e->stale_10ms = (uint32_t)take_le(in, 4);
     e->stale_if_error_10ms = (uint32_t)take_le(in, 4);
     e->stamp.epoch = take_le(in, 8);
-    e->stamp.id_ms = take_le(in, 8);
-    e->stamp.id_seq = take_le(in, 8);
-    e->stamp.local = take_le(in, 8);
+    e->stamp.seq = take_le(in, 8);
     e->body_length = (uint32_t)take_le(in, 4);
     e->name_n = (uint32_t)take_le(in, 4);
     e->head_n = (uint32_t)take_le(in, 4);

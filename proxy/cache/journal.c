@@ -44,6 +44,8 @@ struct journal {
     _Atomic uint64_t generation; /* from 1 on */
     _Atomic uint64_t position;   /* of the last record, from 1 on */
     _Atomic uint64_t epoch;
+    _Atomic uint64_t seq;   /* last stream record applied; 0 in memory-only mode */
+    _Atomic bool streaming; /* stream mode: other epochs are unverified, not invalid */
     struct guarded *g;
 };
 
@@ -72,6 +74,8 @@ struct journal *journal_new(size_t max_patterns)
     atomic_init(&j->generation, 1);
     atomic_init(&j->position, 0);
     atomic_init(&j->epoch, random_u64());
+    atomic_init(&j->seq, 0);
+    atomic_init(&j->streaming, false);
     return j;
 }
 
@@ -93,12 +97,15 @@ struct stamp journal_stamp(const struct journal *j)
     uint64_t position = atomic_load_explicit(&j->position, memory_order_acquire);
     return (struct stamp){
         .epoch = atomic_load_explicit(&j->epoch, memory_order_acquire),
+        .seq = atomic_load_explicit(&j->streaming, memory_order_relaxed)
+                   ? position >> JOURNAL_LOCAL_BITS
+                   : 0,
         .local = position,
     };
 }
 
-/* The stamp's place in this node's order of records. The one place that knows how stamps are
- * compared: with stream ids, those of other nodes are translated here. */
+/* The stamp's place in this node's order of records; those of other nodes were translated by
+ * journal_adopt_stamp(). */
 static uint64_t stamp_position(const struct stamp *s)
 {
     return s->local;
@@ -194,6 +201,65 @@ void journal_new_epoch(struct journal *j)
     reap(g);
 }
 
+/* ---- the stream -------------------------------------------------------------------------- */
+
+static uint64_t stream_position(uint64_t seq)
+{
+    return seq << JOURNAL_LOCAL_BITS;
+}
+
+void journal_stream_epoch(struct journal *j, uint64_t epoch, uint64_t seq)
+{
+    struct guarded *g = j->g;
+    pthread_rwlock_wrlock(&g->lock);
+    uint64_t position = stream_position(seq);
+    uint64_t before = atomic_load_explicit(&j->position, memory_order_relaxed);
+    position = position > before ? position : before;
+    atomic_store_explicit(&j->streaming, true, memory_order_relaxed);
+    atomic_store_explicit(&j->epoch, epoch, memory_order_release);
+    atomic_store_explicit(&j->seq, seq, memory_order_relaxed);
+    publish(j, position);
+    pthread_rwlock_unlock(&g->lock);
+}
+
+void journal_stream_apply(struct journal *j, uint64_t seq, const struct record *records,
+                          size_t n)
+{
+    struct guarded *g = j->g;
+    pthread_rwlock_wrlock(&g->lock);
+    /* The last record of the entry has exactly the entry's position, so that a stamp of another
+     * node, which knows only seq, is not older than any of them. */
+    uint64_t position = stream_position(seq) - (n > 0 ? n - 1 : 0);
+    for (size_t i = 0; i < n; i++) {
+        index_put(&g->index, &records[i], position + i);
+    }
+    atomic_store_explicit(&j->seq, seq, memory_order_relaxed);
+    mark_time(g, clock_monotonic(), stream_position(seq));
+    publish(j, stream_position(seq));
+    pthread_rwlock_unlock(&g->lock);
+}
+
+void journal_stream_horizon(struct journal *j, uint64_t seq)
+{
+    struct guarded *g = j->g;
+    pthread_rwlock_wrlock(&g->lock);
+    index_raise_floor(&g->index, stream_position(seq));
+    publish(j, atomic_load_explicit(&j->position, memory_order_relaxed));
+    pthread_rwlock_unlock(&g->lock);
+    reap(g);
+}
+
+void journal_adopt_stamp(const struct journal *j, struct stamp *s)
+{
+    (void)j;
+    s->local = stream_position(s->seq);
+}
+
+uint64_t journal_seq(const struct journal *j)
+{
+    return atomic_load_explicit(&j->seq, memory_order_relaxed);
+}
+
 /* ---- judging ----------------------------------------------------------------------------- */
 
 /* Without the lock: is there nothing newer than the stamp? */
@@ -210,7 +276,9 @@ static enum journal_verdict judge(const struct journal *j, const struct stamp *s
     struct guarded *g = j->g;
     pthread_rwlock_rdlock(&g->lock);
     *generation = atomic_load_explicit(&j->generation, memory_order_relaxed);
-    enum journal_verdict v = JOURNAL_INVALID;
+    enum journal_verdict v = atomic_load_explicit(&j->streaming, memory_order_relaxed)
+                                 ? JOURNAL_UNVERIFIED
+                                 : JOURNAL_INVALID;
     if (s->epoch == atomic_load_explicit(&j->epoch, memory_order_relaxed)) {
         v = index_judge(&g->index, stamp_position(s), q);
     }

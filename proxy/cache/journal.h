@@ -40,8 +40,9 @@ struct record {
 
 enum journal_verdict {
     JOURNAL_VALID,
-    JOURNAL_SOFT,    /* stale: must be revalidated before use, may serve as stale */
-    JOURNAL_INVALID, /* never served again, not even as stale-if-error */
+    JOURNAL_SOFT,       /* stale: must be revalidated before use, may serve as stale */
+    JOURNAL_INVALID,    /* never served again, not even as stale-if-error */
+    JOURNAL_UNVERIFIED, /* of an epoch before this one: to be validated before use */
 };
 
 /* max_patterns: distinct records kept before the oldest are coarsened (too much is invalidated,
@@ -73,6 +74,31 @@ void journal_trim(struct journal *j, msec_t longest);
 
 /* Starts a new epoch: every entry becomes invalid (memory-only) at once. */
 void journal_new_epoch(struct journal *j);
+
+/*
+ * The stream backend (design section 6). One thread, the follower's, makes these calls; they
+ * switch the journal to stream mode, in which positions are seq << JOURNAL_LOCAL_BITS and what
+ * journal_apply() adds in between (writes while Redis is away) are the steps below that.
+ */
+#define JOURNAL_LOCAL_BITS 20
+
+/* Takes up an epoch with the cursor at seq (the last record known; nothing after it has been
+ * applied). Entries of other epochs are UNVERIFIED from now on. seq must not be smaller than
+ * any applied before; the caller raises it (epochs keep counting). */
+void journal_stream_epoch(struct journal *j, uint64_t epoch, uint64_t seq);
+
+/* Applies the records of stream entry seq, which must be larger than all before. */
+void journal_stream_apply(struct journal *j, uint64_t seq, const struct record *records,
+                          size_t n);
+
+/* The stream was trimmed: nothing is known about what came before record seq. */
+void journal_stream_horizon(struct journal *j, uint64_t seq);
+
+/* Gives an entry's stamp that came from Redis its place in this node's order. */
+void journal_adopt_stamp(const struct journal *j, struct stamp *s);
+
+/* Last record applied and the epoch. */
+uint64_t journal_seq(const struct journal *j);
 
 struct journal_stats {
     uint64_t position; /* records applied */

@@ -8,10 +8,10 @@
 #include <stdint.h>
 
 struct stamp {
-    uint64_t epoch;  /* id of the journal's epoch */
-    uint64_t id_ms;  /* stream id of the last record applied here: milliseconds … */
-    uint64_t id_seq; /* … and sequence; both 0 in memory-only mode */
-    uint64_t local;  /* number of records this node had applied */
+    uint64_t epoch; /* id of the journal's epoch */
+    uint64_t seq;   /* number of the last stream record applied here, the same on every node; 0
+                       in memory-only mode */
+    uint64_t local; /* this node's own position: finer than seq, meaningless elsewhere */
 };
 
 #endif

@@ -165,6 +165,13 @@ static enum step_result judge(struct request *rq, struct entry *e)
         entry_unref(e);
         return STEP_MORE;
     }
+    if (valid == JOURNAL_UNVERIFIED) {
+        /* Redis lost or changed its journal: nobody can say whether this is current but the
+         * origin, and if that fails neither may we. */
+        request_decide(rq, CACHE_MISS, REASON_UNCERTAIN);
+        rq->stale = e;
+        return STEP_MORE;
+    }
     enum reuse reuse =
         policy_reuse(e, &rq->lookup, valid == JOURNAL_SOFT, rq->worker->loop->wall);
     if (reuse == REUSE_FRESH) {

@@ -22,8 +22,11 @@ bool fill_prefers_stale(const struct request *rq, int status)
 bool fill_serve_stale_error(struct request *rq)
 {
     struct node *node = rq->worker->node;
-    if (rq->stale == NULL || !rq->stale_ok ||
-        journal_check(node->journal, rq->stale) == JOURNAL_INVALID) {
+    if (rq->stale == NULL || !rq->stale_ok) {
+        return false;
+    }
+    enum journal_verdict valid = journal_check(node->journal, rq->stale);
+    if (valid != JOURNAL_VALID && valid != JOURNAL_SOFT) {
         return false;
     }
     struct entry *e = rq->stale;
