@@ -63,6 +63,21 @@ static struct flight_key flight_key_of(const struct request *rq)
                                .route = rq->route->name};
 }
 
+/* Between the look-up and the join a flight may have ended and left its answer. Then the new
+ * one ends with it at once, for all who have joined meanwhile; the leader's reference to the
+ * entry, or NULL. */
+static struct entry *stored_meanwhile(struct request *rq)
+{
+    struct entry *e = lookup_fresh(rq);
+    if (e != NULL) {
+        flight_leave(&rq->reader);
+        flight_end(rq->lead, FLIGHT_DONE, e, FLIGHT_FILLED);
+        flight_unref(rq->lead);
+        rq->lead = NULL;
+    }
+    return e;
+}
+
 enum step_result step_join(struct request *rq)
 {
     struct node *node = rq->worker->node;
@@ -78,6 +93,12 @@ enum step_result step_join(struct request *rq)
         struct flight *f = flight_join(node->flights, node->journal, &key, &rq->reader, loop,
                                        deliver_wake, &leader);
         rq->lead = leader ? f : NULL;
+        struct entry *e = leader ? stored_meanwhile(rq) : NULL;
+        if (e != NULL) {
+            request_decide(rq, CACHE_HIT, REASON_NONE);
+            reply_entry(rq, e);
+            return STEP_DONE;
+        }
     }
     if (leader) {
         fill_start(rq);
@@ -101,8 +122,13 @@ bool fill_refresh(struct request *rq)
     if (!leader) {
         return false;
     }
-    rq->background = true;
     rq->lead = f;
+    struct entry *e = stored_meanwhile(rq);
+    if (e != NULL) {
+        entry_unref(e);
+        return false;
+    }
+    rq->background = true;
     fill_start(rq);
     return true;
 }

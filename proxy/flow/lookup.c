@@ -134,6 +134,27 @@ static struct entry *find_entry(struct request *rq)
     return l1_get(l1, rq->hash, rq->name, rq->site_key);
 }
 
+struct entry *lookup_fresh(struct request *rq)
+{
+    const struct node *node = rq->worker->node;
+    struct entry *e = NULL;
+    if (rq->lookup.lookup) {
+        e = l1_get(node->l1, rq->hash, rq->name, rq->site_key);
+    }
+    if (e == NULL) {
+        return NULL;
+    }
+    bool fresh = (e->flags & (ENTRY_VARY_MARKER | ENTRY_HIT_FOR_MISS)) == 0 &&
+                 e->scope == lookup_scope(rq->route) &&
+                 journal_check(node->journal, e) == JOURNAL_VALID &&
+                 policy_reuse(e, &rq->lookup, false, rq->worker->loop->wall) == REUSE_FRESH;
+    if (!fresh) {
+        entry_unref(e);
+        return NULL;
+    }
+    return e;
+}
+
 static enum step_result serve(struct request *rq, struct entry *e, enum cache_result result,
                               enum reason reason)
 {

@@ -61,6 +61,10 @@ uint32_t lookup_scope(const struct route_settings *route);
 void lookup_select_variant(struct request *rq, const struct vary_spec *spec,
                            const struct msg *as);
 
+/* lookup.c: a reference to the entry that is stored under rq->name and fresh for this request,
+ * or NULL. */
+struct entry *lookup_fresh(struct request *rq);
+
 /* request.c: the client has become a tunnel: logs and ends the request without it. */
 void request_detach(struct request *rq);
 
