@@ -218,6 +218,9 @@ void entry_encode(const struct entry *e, struct strbuf *out);
  * lengths, checksum). Never trusts a length. */
 struct entry *entry_decode(struct str bytes) __attribute__((warn_unused_result));
 
+/* Are these bytes the stored form of another schema version (not damage, just not ours)? */
+bool entry_is_foreign(struct str bytes);
+
 /* Current age in ms at `now` (wall), never negative (RFC 9111 4.2.3). */
 msec_t entry_age(const struct entry *e, msec_t now);
 

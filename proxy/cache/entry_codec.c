@@ -108,6 +108,12 @@ static bool take_envelope(struct str *in)
     return take_le(in, 4) == MAGIC && take_le(in, 2) == VERSION && take_le(&sum, 8) == want;
 }
 
+bool entry_is_foreign(struct str bytes)
+{
+    struct str in = bytes;
+    return in.n >= 6 && take_le(&in, 4) == MAGIC && take_le(&in, 2) != VERSION;
+}
+
 static void take_fields(struct str *in, struct entry *e, struct wire *w, uint64_t *zeroes)
 {
     e->flags = (uint16_t)take_le(in, 2);
