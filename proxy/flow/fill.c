@@ -20,6 +20,8 @@
 #define HIT_FOR_MISS_MS 5000           /* how long a name is not waited for */
 #define OVERFLOW_HIGH   (256u * 1024u) /* unread bytes at which an unstorable fill pauses */
 #define JOINS_MAX       2              /* flights tried before going alone */
+#define WAIT_SLACK_MS   2000           /* between two attempts of a fetch, and for mail */
+#define BUILD_KEEP      (256u * 1024u) /* how large the worker's buffer stays after a fill */
 #define JOIN_ALONE      UINT32_MAX     /* rq->joins: do not wait for anybody */
 
 static void on_writable(struct fetch *f);
@@ -51,6 +53,17 @@ static void on_wait_end(struct deadline *d)
     rq->collapsed = false;
     rq->step = STEP_PASS;
     request_run(rq);
+}
+
+/* How long a follower waits for the head. The leader's own deadlines come first: if all who
+ * wait gave up when it does, they would fall upon an origin that hangs. -1: no limit. */
+static msec_t wait_limit(const struct route_settings *route)
+{
+    const struct timeout_settings *t = &route->timeout;
+    if (t->connect < 0 || t->first_byte < 0) {
+        return t->total < 0 ? -1 : t->total + WAIT_SLACK_MS;
+    }
+    return (t->connect + t->first_byte + WAIT_SLACK_MS) * (1 + (msec_t)route->retry);
 }
 
 static struct flight_key flight_key_of(const struct request *rq)
@@ -105,7 +118,7 @@ enum step_result step_join(struct request *rq)
     } else {
         rq->collapsed = true;
         deadline_init(&rq->wait, on_wait_end);
-        deadline_set(loop, &rq->wait, rq->route->timeout.first_byte);
+        deadline_set(loop, &rq->wait, wait_limit(rq->route));
         deliver_pump(rq);
     }
     return STEP_WAIT;
@@ -434,6 +447,9 @@ static struct entry *make_entry(struct request *rq, const struct msg *m)
     struct entry *e = entry_new(&spec);
     strbuf_free(&gz);
     rq->worker->build.n = 0;
+    if (rq->worker->build.cap > BUILD_KEEP) {
+        strbuf_free(&rq->worker->build);
+    }
     return e;
 }
 
