@@ -22,6 +22,7 @@
 #define JOINS_MAX       2              /* flights tried before going alone */
 #define WAIT_SLACK_MS   2000           /* between two attempts of a fetch, and for mail */
 #define BUILD_KEEP      (256u * 1024u) /* how large the worker's buffer stays after a fill */
+#define ASK_AGAIN_MAX   2              /* fetches begun anew to show what an answer varies on */
 #define JOIN_ALONE      UINT32_MAX     /* rq->joins: do not wait for anybody */
 
 static void on_writable(struct fetch *f);
@@ -316,13 +317,22 @@ static void on_head(struct fetch *f, const struct msg *m)
         end_sharing(rq, m, REASON_TOO_LARGE);
         return;
     }
+    drop_encoding_vary(rq, &sv->vary);
+    struct str vary = vary_list(&sv->vary, &rq->arena);
+    if (!forward_fits(rq, vary)) {
+        if (rq->asked_again < ASK_AGAIN_MAX) {
+            fill_ask_again(rq, vary);
+        } else {
+            end_sharing(rq, m, REASON_VARY);
+        }
+        return;
+    }
     struct tag_set *tags = arena_alloc(&rq->arena, sizeof(*tags));
     tags_collect(&rq->kc, &rq->query, m, &rq->arena, tags);
     if (tags->incomplete) {
         end_sharing(rq, m, REASON_TAGS);
         return;
     }
-    drop_encoding_vary(rq, &sv->vary);
     select_variant(rq, &sv->vary);
     publish(rq, m, tags);
     loop_defer(rq->worker->loop, &rq->deferred);

@@ -86,17 +86,22 @@ static bool narrows(enum field_id id)
     }
 }
 
-static bool fill_shows(const struct request *rq, const struct field *f)
+/* Never shown by a fill, whatever the answer varies on. Of the cookies single ones may be: see
+ * keyed_cookies(). */
+static bool fill_hides(const struct request *rq, const struct field *f)
 {
-    const struct route_settings *route = rq->route;
     if (narrows(f->id) || f->id == FIELD_X_HTTP_METHOD_OVERRIDE) {
-        return false;
-    }
-    if (route->ttl_mode == TTL_ORIGIN) {
         return true;
     }
-    if (f->id == FIELD_COOKIE) {
-        return false; /* single cookies: see keyed_cookies() */
+    return f->id == FIELD_COOKIE && rq->route->ttl_mode != TTL_ORIGIN;
+}
+
+/* Shown by every fill of the route. */
+static bool fill_always_shows(const struct request *rq, const struct field *f)
+{
+    const struct route_settings *route = rq->route;
+    if (route->ttl_mode == TTL_ORIGIN) {
+        return true;
     }
     if (f->id == FIELD_AUTHORIZATION) {
         return came_from(rq, IDENTITY_USED_AUTHORIZATION) ||
@@ -104,8 +109,14 @@ static bool fill_shows(const struct request *rq, const struct field *f)
     }
     return (field_flags(f->id) & FIELD_SHARED) != 0 ||
            holds_name(&route->forward_headers, f->name) ||
-           in_key(&route->key, KEY_HEADER, f->name) || csv_holds(rq->vary_names, f->name) ||
-           is_identity_field(rq, f->name);
+           in_key(&route->key, KEY_HEADER, f->name) || is_identity_field(rq, f->name);
+}
+
+static bool fill_shows(const struct request *rq, const struct field *f)
+{
+    return !fill_hides(rq, f) &&
+           (fill_always_shows(rq, f) ||
+            (f->id != FIELD_AUTHORIZATION && csv_holds(rq->vary_names, f->name)));
 }
 
 /* ---- cookies ---------------------------------------------------------------------------- */
@@ -187,6 +198,21 @@ const struct msg *forward_view(struct request *rq)
     }
     rq->view = view;
     return view;
+}
+
+bool forward_fits(const struct request *rq, struct str vary)
+{
+    for (size_t i = 0; i < rq->msg.n_fields; i++) {
+        const struct field *f = &rq->msg.fields[i];
+        if (is_ours(&rq->msg, f) || fill_hides(rq, f) || fill_always_shows(rq, f) ||
+            f->id == FIELD_AUTHORIZATION) {
+            continue;
+        }
+        if (csv_holds(rq->vary_names, f->name) != csv_holds(vary, f->name)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* ---- writing ---------------------------------------------------------------------------- */

@@ -5,6 +5,8 @@
 #ifndef FLOW_FORWARD_H
 #define FLOW_FORWARD_H
 
+#include <stdbool.h>
+
 #include "base/str.h"
 #include "flow/request.h"
 
@@ -20,5 +22,9 @@ struct str forward_head(struct request *rq, enum forward_mode mode);
 /* The request as the origin sees it in a fill, for policy_store (Authorization) and Vary:
  * fields that were not forwarded are absent. In the arena. */
 const struct msg *forward_view(struct request *rq);
+
+/* Did the fill show the origin, of what rq->vary_names adds, just what its answer says it varies
+ * on (names as vary_list() writes them)? If not, the answer is another request's. */
+bool forward_fits(const struct request *rq, struct str vary);
 
 #endif

@@ -79,6 +79,7 @@ struct request {
     struct identity_result *identity; /* in the arena; NULL until resolved */
     struct key_query query;
     struct str vary_names;       /* what the name is known to vary on; empty: nothing known */
+    unsigned asked_again;        /* fills begun anew because of vary_names */
     const struct msg *view;      /* the request as a fill shows it; NULL until made */
     struct str name;             /* canonical name (with its variant once that is known) */
     struct str base_name;        /* canonical name without variant */

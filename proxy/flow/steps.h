@@ -39,6 +39,8 @@ bool fill_prefers_stale(const struct request *rq, int status);
 bool fill_serve_stale_error(struct request *rq);
 /* validate.c: the origin answered 304 to a fill that validates rq->stale. */
 void fill_validated(struct request *rq, const struct msg *m);
+/* validate.c: fetches once more, showing of the client's own fields just those in `vary`. */
+void fill_ask_again(struct request *rq, struct str vary);
 
 /* fill.c: refreshes rq->stale in the background; false when somebody does already. */
 bool fill_refresh(struct request *rq);

@@ -1,6 +1,6 @@
 /*
  * Fills that start from a stored answer: freshening it after a 304 (RFC 9111 4.3.4) and serving
- * it when the origin fails (RFC 5861 section 4).
+ * it when the origin fails (RFC 5861 section 4); and fills that start anew.
  */
 #include <string.h>
 
@@ -158,6 +158,17 @@ static void fetch_whole(struct request *rq)
     l1_remove(rq->worker->node->l1, rq->stale);
     entry_unref(rq->stale);
     rq->stale = NULL;
+    fill_drop_fetch(rq);
+    rq->worker->fills--;
+    fill_start(rq);
+}
+
+void fill_ask_again(struct request *rq, struct str vary)
+{
+    rq->vary_names = vary;
+    rq->asked_again++;
+    rq->view = NULL;
+    rq->storing = NULL;
     fill_drop_fetch(rq);
     rq->worker->fills--;
     fill_start(rq);
