@@ -23,8 +23,8 @@ struct str forward_head(struct request *rq, enum forward_mode mode);
  * fields that were not forwarded are absent. In the arena. */
 const struct msg *forward_view(struct request *rq);
 
-/* Did the fill show the origin, of what rq->vary_names adds, just what its answer says it varies
- * on (names as vary_list() writes them)? If not, the answer is another request's. */
+/* Did the fill show the origin, of what rq->vary_names adds, just what its answer says it
+ * varies on (names as vary_list() writes them)? If not, the answer is another request's. */
 bool forward_fits(const struct request *rq, struct str vary);
 
 #endif
