@@ -8,7 +8,8 @@
 #include "flow/request.h"
 #include "flow/steps.h"
 
-#define HOPS_MAX 4 /* flights left for another one before the request goes alone */
+#define HOPS_MAX  4 /* flights left for another one before the request goes alone */
+#define JOINS_MAX 2 /* flights that may fail before their follower answers with the error */
 
 void deliver_wake(struct flight_reader *r)
 {
@@ -37,7 +38,7 @@ static void fetch_failed(struct request *rq, enum fetch_error e)
 {
     enum reason reason;
     int status = exchange_error_status(e, &reason);
-    bool again = rq->collapsed && rq->joins < 2 && rq->status == 0;
+    bool again = rq->collapsed && rq->joins < JOINS_MAX && rq->status == 0;
     stop_reading(rq);
     if (rq->status == 0 && fill_serve_stale_error(rq)) {
         return;

@@ -19,7 +19,6 @@
 
 #define HIT_FOR_MISS_MS 5000           /* how long a name is not waited for */
 #define OVERFLOW_HIGH   (256u * 1024u) /* unread bytes at which an unstorable fill pauses */
-#define JOINS_MAX       2              /* flights tried before going alone */
 #define WAIT_SLACK_MS   2000           /* between two attempts of a fetch, and for mail */
 #define BUILD_KEEP      (256u * 1024u) /* how large the worker's buffer stays after a fill */
 #define ASK_AGAIN_MAX   2              /* fetches begun anew to show what an answer varies on */
