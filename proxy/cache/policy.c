@@ -4,6 +4,8 @@
  */
 #include "cache/policy.h"
 
+#include "http/range.h"
+
 #define SECOND 1000
 
 static bool has_body(const struct msg *request)
@@ -62,6 +64,12 @@ void policy_lookup(const struct route_settings *route, const struct msg *request
     bool body_is_keyed = request->method != METHOD_GET && request->method != METHOD_HEAD;
     if (has_body(request) && !body_is_keyed) {
         refuse(out, REASON_BODY); /* an origin may read it, and no key holds it (K9) */
+        return;
+    }
+    /* RFC 9110 14.2: Range is for GET. Some APIs page by units of their own: the origin's. */
+    if (request->has_range && request->method == METHOD_GET &&
+        !range_is_bytes(msg_get(request, FIELD_RANGE))) {
+        refuse(out, REASON_RANGE);
         return;
     }
     if (route->honor_client_cc) {

@@ -97,20 +97,21 @@ static void look_elsewhere(struct request *rq, enum reason reason)
     request_run(rq);
 }
 
-/* Sends pieces until the client is full or there are no more; true when the body is at its end.
- */
+/* Sends pieces until the client is full or there are no more; true when the body, or the part
+ * of it that is wanted, is at its end. */
 static bool send_pieces(struct request *rq, struct flight_view *view)
 {
     for (;;) {
         if (view->chunk == NULL) {
-            return view->state == FLIGHT_DONE;
+            return view->state == FLIGHT_DONE || range_sent(rq);
         }
-        if (rq->client == NULL || reply_full(rq)) {
+        if (rq->client == NULL || reply_full(rq) || range_sent(rq)) {
             chunk_unref(view->chunk);
-            return false;
+            return range_sent(rq);
         }
         size_t n = view->piece.n;
-        reply_piece_ref(rq, view->piece, chunk_unref, view->chunk);
+        struct str piece = rq->part != NULL ? range_clip(rq, view->piece) : view->piece;
+        reply_piece_ref(rq, piece, chunk_unref, view->chunk);
         flight_advance(&rq->reader, n);
         flight_look(&rq->reader, view);
     }
@@ -126,6 +127,47 @@ static void send_whole(struct request *rq, struct entry *e, enum flight_outcome 
     rq->stored = !rq->collapsed;
     reply_entry(rq, e);
     request_finish(rq, false);
+}
+
+/* Goes on with a reader that cannot be sent the pieces. */
+static void go_other_way(struct request *rq, enum range_way way)
+{
+    if (way == RANGE_WAY_ANSWERED) {
+        stop_reading(rq);
+        request_finish(rq, false);
+    } else if (way == RANGE_WAY_PASS) {
+        stop_reading(rq);
+        range_pass(rq);
+    }
+}
+
+/* Begins the answer that the flight has for the request; true when its pieces are to be sent.
+ */
+static bool begin_answer(struct request *rq, const struct flight_view *view)
+{
+    deadline_cancel(&rq->wait);
+    bool fits = variant_fits(rq);
+    enum range_way way = RANGE_WAY_WHOLE;
+    if (fits && view->entry == NULL) {
+        way = deliver_range(rq, view);
+        if (way == RANGE_WAY_WHOLE) {
+            reply_stored_head(rq, &rq->reader.flight->head);
+        }
+        if (way == RANGE_WAY_WHOLE || way == RANGE_WAY_PART) {
+            return true;
+        }
+    }
+    if (view->chunk != NULL) {
+        chunk_unref(view->chunk);
+    }
+    if (!fits) {
+        look_elsewhere(rq, REASON_VARY);
+    } else if (view->entry != NULL) {
+        send_whole(rq, view->entry, (enum flight_outcome)view->error);
+    } else {
+        go_other_way(rq, way);
+    }
+    return false;
 }
 
 void deliver_pump(struct request *rq)
@@ -153,21 +195,8 @@ void deliver_pump(struct request *rq)
         }
         return;
     }
-    if (rq->status == 0) {
-        deadline_cancel(&rq->wait);
-        bool fits = variant_fits(rq);
-        if (!fits || view.entry != NULL) {
-            if (view.chunk != NULL) {
-                chunk_unref(view.chunk);
-            }
-            if (fits) {
-                send_whole(rq, view.entry, (enum flight_outcome)view.error);
-            } else {
-                look_elsewhere(rq, REASON_VARY);
-            }
-            return;
-        }
-        reply_stored_head(rq, &rq->reader.flight->head);
+    if (rq->status == 0 && !begin_answer(rq, &view)) {
+        return;
     }
     if (send_pieces(rq, &view)) {
         stop_reading(rq);

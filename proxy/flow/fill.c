@@ -217,6 +217,11 @@ static void end_sharing(struct request *rq, const struct msg *m, enum reason rea
         request_release(rq);
         return;
     }
+    if (range_asks_again(rq, m)) {
+        fill_drop_fetch(rq);
+        range_pass(rq);
+        return;
+    }
     exchange_adopt(rq, f, m);
 }
 
@@ -273,9 +278,7 @@ static void publish(struct request *rq, const struct msg *m, const struct tag_se
     struct strbuf *out = &rq->worker->build;
     out->n = 0;
     h1_write_status_line(out, m->status, m->reason);
-    /* The ETag is kept apart: a gzipped delivery weakens it. */
-    struct str omit = arena_printf(&rq->arena, "ETag,%.*s", STR_ARG(rq->storing->omit_fields));
-    reply_render_fields(rq, m, omit, out);
+    reply_render_stored_fields(rq, m, rq->storing->omit_fields, out);
     struct flight_head head = {
         .status = m->status,
         .head = arena_dup(&f->arena, strbuf_str(out)),

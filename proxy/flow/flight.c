@@ -324,6 +324,8 @@ void flight_look(struct flight_reader *r, struct flight_view *out)
     if (!r->overtaken) {
         out->entry = f->entry;
         out->error = f->error;
+        out->length = f->length;
+        out->outgrown = f->state == FLIGHT_BODY && f->dropping;
         look_at_body(f, r, out);
     }
     pthread_mutex_unlock(&f->lock);
@@ -462,6 +464,7 @@ void flight_overflow(struct flight *f)
     flight_unlist(f);
     pthread_mutex_lock(&f->lock);
     start_dropping(f);
+    wake_readers(f, false);
     pthread_mutex_unlock(&f->lock);
 }
 

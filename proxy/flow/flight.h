@@ -72,6 +72,8 @@ struct flight_view {
     struct entry *entry; /* FLIGHT_DONE and stored: valid while the reader stays */
     struct chunk *chunk; /* next piece (a reference taken for the caller), or NULL */
     struct str piece;    /* bytes of it from the reader's offset */
+    size_t length;       /* body bytes so far */
+    bool outgrown;       /* FLIGHT_BODY: the body has outgrown what may be stored */
     int error;           /* FLIGHT_FAILED: the leader's enum fetch_error; FLIGHT_DONE: enum
                             flight_outcome */
 };
@@ -186,7 +188,7 @@ void flight_end(struct flight *f, enum flight_state state, struct entry *entry, 
 /* Out of the table, so that nobody joins any more. */
 void flight_unlist(struct flight *f);
 /* The body has outgrown what may be stored: nobody joins any more, pieces that everybody has
- * read are dropped. */
+ * read are dropped, readers are woken. */
 void flight_overflow(struct flight *f);
 /* Unread bytes of the slowest reader, 0 without readers. */
 size_t flight_backlog(struct flight *f);

@@ -222,6 +222,11 @@ enum step_result step_lookup(struct request *rq)
         if (marked) {
             rq->joins = UINT32_MAX;
             request_decide(rq, CACHE_MISS, REASON_HIT_FOR_MISS);
+            if (rq->msg.has_range && rq->msg.method == METHOD_GET) {
+                request_decide(rq, CACHE_PASS, REASON_RANGE);
+                rq->step = STEP_PASS;
+                return STEP_MORE;
+            }
         }
     }
     if (e != NULL) {

@@ -38,9 +38,8 @@ static void put_etag(struct cursor *c, const struct entry *e, bool gzip)
     PUT(c, "\r\n");
 }
 
-/* The lines that depend on the moment and the client, with the empty line at the end. */
-static struct str entry_lines(struct request *rq, const struct entry *e, int status, bool gzip,
-                              uint64_t length)
+struct str reply_entry_lines(struct request *rq, const struct entry *e, int status, bool gzip,
+                             uint64_t length)
 {
     char *start = arena_alloc(&rq->arena, CACHE_FIELDS_MAX + 256 + entry_etag(e).n);
     struct cursor c = {start};
@@ -65,16 +64,9 @@ static struct str entry_lines(struct request *rq, const struct entry *e, int sta
     return str_make(start, (size_t)(c.p - start));
 }
 
-/* Fields that describe a body which a 304 does not have (RFC 9110 15.4.5). */
-static bool describes_body(struct str line)
+static bool begins_with_any(struct str line, const struct str *names, size_t n)
 {
-    static const struct str names[] = {
-        {"content-type:", 13},
-        {"content-encoding:", 17},
-        {"content-language:", 17},
-        {"content-range:", 14},
-    };
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    for (size_t i = 0; i < n; i++) {
         if (line.n >= names[i].n && str_ieq(str_make(line.p, names[i].n), names[i])) {
             return true;
         }
@@ -82,18 +74,17 @@ static bool describes_body(struct str line)
     return false;
 }
 
-/* The stored head as that of a 304. */
-static struct str not_modified_head(struct request *rq, const struct entry *e)
+struct str reply_rewrite_head(struct request *rq, struct str head, struct str status_line,
+                              const struct str *omit, size_t n_omit)
 {
-    struct str head = entry_head(e);
-    char *out = arena_alloc(&rq->arena, head.n + 32);
+    char *out = arena_alloc(&rq->arena, status_line.n + head.n);
     struct cursor c = {out};
-    PUT(&c, "HTTP/1.1 304 Not Modified\r\n");
+    cursor_put(&c, status_line);
     head = str_skip(head, str_index(head, '\n') + 1);
     while (head.n > 0) {
         size_t n = str_index(head, '\n');
         struct str line = str_make(head.p, n < head.n ? n + 1 : n);
-        if (!describes_body(line)) {
+        if (!begins_with_any(line, omit, n_omit)) {
             cursor_put(&c, line);
         }
         head = str_skip(head, line.n);
@@ -101,8 +92,21 @@ static struct str not_modified_head(struct request *rq, const struct entry *e)
     return str_make(out, (size_t)(c.p - out));
 }
 
-/* The inflated body in memory that the send owns; false when the bytes do not check out. */
-static bool inflate(const struct entry *e, struct str *body)
+/* The stored head as that of a 304, without the fields that describe a body, which it does not
+ * have (RFC 9110 15.4.5). */
+static struct str not_modified_head(struct request *rq, const struct entry *e)
+{
+    static const struct str omit[] = {
+        {"content-type:", 13},
+        {"content-encoding:", 17},
+        {"content-language:", 17},
+        {"content-range:", 14},
+    };
+    return reply_rewrite_head(rq, entry_head(e), STR("HTTP/1.1 304 Not Modified\r\n"), omit,
+                              sizeof(omit) / sizeof(omit[0]));
+}
+
+bool reply_inflate(const struct entry *e, struct str *body)
 {
     struct strbuf out = {0};
     if (!compress_inflate(entry_body(e), e->body_length, &out)) {
@@ -124,13 +128,16 @@ void reply_entry(struct request *rq, struct entry *e)
 {
     bool gzip = sends_gzip(rq, e);
     bool unchanged = answer_not_modified(rq, e);
+    if (rq->msg.has_range && !unchanged && reply_entry_range(rq, e)) {
+        return;
+    }
     bool bodiless = unchanged || rq->msg.method == METHOD_HEAD;
     struct str body = entry_body(e);
     struct segment segs[3] = {0};
     segs[2].release = release_entry;
     segs[2].owner = e;
     if (e->coding == ENTRY_GZIP && !gzip && !bodiless && e->body_length > 0) {
-        if (!inflate(e, &body)) {
+        if (!reply_inflate(e, &body)) {
             entry_unref(e);
             reply_problem(rq, 500, REASON_BAD_ANSWER, "a stored answer is damaged");
             return;
@@ -141,7 +148,7 @@ void reply_entry(struct request *rq, struct entry *e)
     }
     uint64_t length = gzip ? e->body_n : e->body_length;
     struct str head = unchanged ? not_modified_head(rq, e) : entry_head(e);
-    struct str lines = entry_lines(rq, e, unchanged ? 304 : e->status, gzip, length);
+    struct str lines = reply_entry_lines(rq, e, unchanged ? 304 : e->status, gzip, length);
     rq->status = unchanged ? 304 : e->status;
     rq->head_sent = true;
     atomic_fetch_add_explicit(&e->hits, 1, memory_order_relaxed);

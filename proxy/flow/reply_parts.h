@@ -19,6 +19,8 @@
 
 #define CACHE_FIELDS_MAX 320 /* X-Cache and Cache-Status with the longest reason */
 
+#define REPLY_PARTIAL STR("HTTP/1.1 206 Partial Content\r\n")
+
 /* Bytes being put together in a buffer that is known to be large enough. */
 struct cursor {
     char *p;
@@ -43,6 +45,24 @@ void reply_put_connection(struct cursor *c, struct request *rq);
 
 /* Queues segments on the client, counting them; without a client they are dropped. */
 void reply_send(struct request *rq, const struct segment *segs, size_t n);
+
+/* A stored head under another status line (with its CRLF), without the lines that begin with
+ * one of the names in `omit` (lower case, with the colon). In the request's arena. */
+struct str reply_rewrite_head(struct request *rq, struct str head, struct str status_line,
+                              const struct str *omit, size_t n_omit);
+
+/* The lines of an entry's answer that depend on the moment and the client, with the empty line
+ * at the end; `length` of the body that follows. In the request's arena. */
+struct str reply_entry_lines(struct request *rq, const struct entry *e, int status, bool gzip,
+                             uint64_t length);
+
+/* The identity body of a gzipped entry in memory of its own, for free(); false when the stored
+ * bytes do not check out. */
+bool reply_inflate(const struct entry *e, struct str *body);
+
+/* The parts of a fresh entry that a Range asks for, or 416. Takes over the caller's reference;
+ * false, with nothing done, when the whole is to be sent. */
+bool reply_entry_range(struct request *rq, struct entry *e);
 
 /* Fields that are written elsewhere: computed on each delivery, or framing. */
 bool reply_computes(enum field_id id);

@@ -35,24 +35,39 @@ static void send_own(struct request *rq, int status, struct str fields, struct s
     reply_send(rq, &seg, 1);
 }
 
-void reply_problem(struct request *rq, int status, enum reason reason, const char *detail)
+/* `extra`: further field lines. */
+static void send_problem(struct request *rq, int status, const char *detail, struct str extra)
 {
     struct str phrase = status_phrase(status);
     struct str id = request_id(rq);
-    request_decide(rq, CACHE_NONE, reason);
     struct str body = arena_printf(
         &rq->arena,
         "{\"type\":\"about:blank\",\"title\":\"%.*s\",\"status\":%d,\"detail\":\"%s\","
         "\"instance\":\"urn:request:%.*s\"}\n",
         STR_ARG(phrase), status, detail, STR_ARG(id));
-    struct str fields = STR("Content-Type: application/problem+json\r\n");
-    if (status == 503 || status == 429) {
-        fields = STR("Content-Type: application/problem+json\r\nRetry-After: 1\r\n");
-    } else if (status == 405) {
-        fields = STR("Content-Type: application/problem+json\r\n"
-                     "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
-    }
+    struct str fields = arena_printf(
+        &rq->arena, "Content-Type: application/problem+json\r\n%.*s", STR_ARG(extra));
     send_own(rq, status, fields, body);
+}
+
+void reply_problem(struct request *rq, int status, enum reason reason, const char *detail)
+{
+    struct str extra = STR("");
+    if (status == 503 || status == 429) {
+        extra = STR("Retry-After: 1\r\n");
+    } else if (status == 405) {
+        extra = STR("Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
+    }
+    request_decide(rq, CACHE_NONE, reason);
+    send_problem(rq, status, detail, extra);
+}
+
+void reply_unsatisfiable(struct request *rq, uint64_t length)
+{
+    request_decide(rq, CACHE_NONE, REASON_RANGE);
+    send_problem(rq, 416, "the range lies outside of the body",
+                 arena_printf(&rq->arena, "Content-Range: bytes */%llu\r\n",
+                              (unsigned long long)length));
 }
 
 void reply_redirect_https(struct request *rq)

@@ -4,6 +4,7 @@
  */
 #include "flow/reply.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "flow/reply_parts.h"
@@ -53,6 +54,24 @@ void reply_stored_head(struct request *rq, const struct flight_head *h)
         h1_write_field(&rq->head, STR("ETag"), h->etag);
     }
     finish_head(rq, h->length, STR_NULL);
+}
+
+void reply_part_head(struct request *rq, const struct flight_head *h,
+                     const struct byte_range *part, uint64_t length)
+{
+    static const struct str omit[] = {{"content-range:", 14}};
+    char range[80];
+    int n =
+        snprintf(range, sizeof(range), "bytes %llu-%llu/%llu", (unsigned long long)part->first,
+                 (unsigned long long)part->last, (unsigned long long)length);
+    rq->status = 206;
+    rq->head.n = 0;
+    strbuf_add_str(&rq->head, reply_rewrite_head(rq, h->head, REPLY_PARTIAL, omit, 1));
+    if (h->etag.n > 0) {
+        h1_write_field(&rq->head, STR("ETag"), h->etag);
+    }
+    h1_write_field(&rq->head, STR("Content-Range"), str_make(range, (size_t)n));
+    finish_head(rq, (int64_t)(part->last - part->first + 1), STR_NULL);
 }
 
 /* The held-back head as a first segment; returns how many there are now. */

@@ -90,8 +90,9 @@ struct request {
     bool validating;             /* the fill carries its validators */
     struct deadline wait;        /* end of waiting for another request's fetch */
     struct flight_reader reader; /* its place in a flight */
-    struct flight *lead;         /* the flight it leads (a reference), else NULL */
-    uint64_t fill_bytes;         /* body bytes the fill has received */
+    const struct byte_range *part; /* of the flight's body it sends; NULL: all of it */
+    struct flight *lead;           /* the flight it leads (a reference), else NULL */
+    uint64_t fill_bytes;           /* body bytes the fill has received */
     struct store_verdict *storing; /* how the fill will be stored; in the arena */
     unsigned joins;                /* flights tried */
     unsigned hops;                 /* flights left because they were for somebody else */

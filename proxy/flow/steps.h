@@ -49,6 +49,26 @@ bool fill_refresh(struct request *rq);
 void deliver_pump(struct request *rq);
 void deliver_wake(struct flight_reader *r);
 
+/* deliver_range.c: how a request with a Range goes on. */
+enum range_way {
+    RANGE_WAY_WHOLE,    /* as without the Range */
+    RANGE_WAY_PART,     /* the head of a 206 has been queued; rq->part of the body follows */
+    RANGE_WAY_WAIT,     /* for the complete answer */
+    RANGE_WAY_ANSWERED, /* 416 has been sent */
+    RANGE_WAY_PASS,     /* the origin is to be asked for the range itself */
+};
+/* deliver_range.c: decides for a reader that has the flight's head, but no entry yet. */
+enum range_way deliver_range(struct request *rq, const struct flight_view *view);
+/* deliver_range.c: is this 200, which cannot be stored, to be asked for again with the client's
+ * Range? */
+bool range_asks_again(const struct request *rq, const struct msg *answer);
+/* deliver_range.c: the piece's bytes that belong to rq->part. */
+struct str range_clip(const struct request *rq, struct str piece);
+/* deliver_range.c: has the reader come to the end of rq->part? */
+bool range_sent(const struct request *rq);
+/* deliver_range.c: asks the origin for the range itself. */
+void range_pass(struct request *rq);
+
 /* invalidate.c: resolves what the route's `invalidate` names of the writer, while he is known.
  */
 void invalidate_prepare(struct request *rq);

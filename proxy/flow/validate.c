@@ -61,6 +61,7 @@ static bool updates(const struct msg *m, const struct field *f)
     case FIELD_CONTENT_TYPE:
     case FIELD_CONTENT_RANGE:
     case FIELD_ETAG:
+    case FIELD_ACCEPT_RANGES: /* Larder's own */
     case FIELD_SET_COOKIE:
     case FIELD_X_CACHE:
     case FIELD_LARDER_CACHE_CONTROL: return false;

@@ -165,7 +165,9 @@ void msg_add(struct msg *m, struct arena *a, struct str name, struct str value)
     if (value.p == NULL) {
         value = STR(""); /* a NULL value means absence to those who read */
     }
-    m->fields[m->n_fields++] = (struct field){name, value, field_lookup(name)};
+    enum field_id id = field_lookup(name);
+    m->has_range = m->has_range || id == FIELD_RANGE;
+    m->fields[m->n_fields++] = (struct field){name, value, id};
 }
 
 void msg_remove(struct msg *m, enum field_id id)

@@ -5,8 +5,6 @@
  */
 #include "http/range.h"
 
-#include <stdbool.h>
-
 /* How one range-spec of the set ended. */
 enum spec_result {
     SPEC_BAD,     /* malformed: the set is ignored */
@@ -100,15 +98,20 @@ static void add_range(struct byte_range *list, size_t *n, struct byte_range r)
     *n = kept;
 }
 
+bool range_is_bytes(struct str value)
+{
+    size_t equals = str_index(value, '=');
+    return equals < value.n && str_ieq(str_make(value.p, equals), STR("bytes"));
+}
+
 enum range_verdict range_parse(struct str value, uint64_t length,
                                struct byte_range out[RANGE_MAX], size_t *n)
 {
     *n = 0;
-    size_t equals = str_index(value, '=');
-    if (equals == value.n || !str_ieq(str_make(value.p, equals), STR("bytes"))) {
+    if (!range_is_bytes(value)) {
         return RANGE_IGNORE;
     }
-    struct str rest = str_skip(value, equals + 1);
+    struct str rest = str_skip(value, str_index(value, '=') + 1);
     struct str spec;
     size_t specs = 0, count = 0;
     uint64_t room = length; /* bytes that may still be asked for */

@@ -4,6 +4,7 @@
 #ifndef HTTP_RANGE_H
 #define HTTP_RANGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,9 @@ enum range_verdict {
     RANGE_SATISFIABLE,   /* out[0..*n) */
     RANGE_UNSATISFIABLE, /* 416 */
 };
+
+/* Does a Range value ask for bytes? Other units are the origin's business (RFC 9110 14.2). */
+bool range_is_bytes(struct str value);
 
 /* Parses a Range value against a representation of `length` bytes. Overlapping and adjacent
  * ranges are coalesced, otherwise the client's order is kept; a set whose sum exceeds the

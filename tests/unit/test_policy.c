@@ -728,6 +728,26 @@ static void requests_that_may_be_answered(void **state)
     assert_int_equal(look(&route, METHOD_GET, "").reason, REASON_NOT_CACHED);
 }
 
+static void ranges_of_bytes_are_looked_up(void **state)
+{
+    (void)state;
+    struct route_settings route = ttl_route(TTL_FALLBACK);
+    static const char *const bytes[] = {"Range: bytes=0-1", "Range: BYTES=-5",
+                                        "Range: bytes=x"};
+    for (size_t i = 0; i < sizeof(bytes) / sizeof(bytes[0]); i++) {
+        struct lookup_verdict lv = look(&route, METHOD_GET, bytes[i]);
+        assert_true(lv.lookup && lv.store);
+    }
+    static const char *const others[] = {"Range: items=0-9", "Range: 0-9",
+                                         "Range: ", "Range: bytes 0-9"};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        struct lookup_verdict lv = look(&route, METHOD_GET, others[i]);
+        assert_false(lv.lookup || lv.store);
+        assert_int_equal(lv.reason, REASON_RANGE);
+        assert_true(look(&route, METHOD_HEAD, others[i]).lookup);
+    }
+}
+
 static void request_directives_count_only_where_honoured(void **state)
 {
     (void)state;
@@ -901,6 +921,7 @@ int main(void)
         TEST(initial_age),
         TEST(keyed_follows_from_the_route),
         TEST(requests_that_may_be_answered),
+        TEST(ranges_of_bytes_are_looked_up),
         TEST(request_directives_count_only_where_honoured),
         TEST(entries_are_reused_by_the_rules),
         TEST(writes_that_invalidate),
