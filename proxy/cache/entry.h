@@ -34,8 +34,9 @@ enum entry_flag {
     ENTRY_IMMUTABLE = 1 << 3,       /* RFC 8246 */
     ENTRY_HIT_FOR_MISS = 1 << 4,    /* a mark: do not coalesce on this name for a while */
     ENTRY_HAS_DATE = 1 << 5,        /* the head holds the origin's Date (else one is added) */
+    ENTRY_OWN_ETAG = 1 << 6,        /* its ETag is Larder's: the origin does not know it */
 };
-#define ENTRY_FLAGS_ALL 0x3fu
+#define ENTRY_FLAGS_ALL 0x7fu
 
 /*
  * What the maker of an entry supplies; all slices are copied.

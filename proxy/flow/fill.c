@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cache/compress.h"
+#include "cache/own_etag.h"
 #include "cache/tags.h"
 #include "flow/flight.h"
 #include "flow/forward.h"
@@ -452,6 +453,11 @@ static struct entry *make_entry(struct request *rq, const struct msg *m)
         .body_length = body.n,
         .body = body,
     };
+    char etag[OWN_ETAG_LEN];
+    if (rq->route->etag && m->status == 200 && spec.etag.n == 0) {
+        spec.etag = own_etag(body, etag); /* metadata: no-transform does not forbid it */
+        spec.flags |= ENTRY_OWN_ETAG;
+    }
     if (wants_gzip(rq, m, body.n) && compress_gzip(body, &gz)) {
         spec.coding = ENTRY_GZIP;
         spec.body = strbuf_str(&gz);

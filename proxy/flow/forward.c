@@ -299,7 +299,7 @@ static void write_validators(struct request *rq, struct strbuf *out)
     if (e == NULL || e->status != 200) {
         return;
     }
-    if (entry_etag(e).n > 0) {
+    if (entry_etag(e).n > 0 && (e->flags & ENTRY_OWN_ETAG) == 0) {
         h1_write_field(out, STR("If-None-Match"), entry_etag(e));
         rq->validating = true;
     }

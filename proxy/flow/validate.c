@@ -131,7 +131,7 @@ static struct entry *freshened(struct request *rq, const struct entry *e, const 
         .host = entry_host(e),
         .scope = e->scope,
         .stamp = rq->lead->stamp,
-        .flags = sv->flags | ENTRY_HAS_DATE,
+        .flags = sv->flags | ENTRY_HAS_DATE | (e->flags & ENTRY_OWN_ETAG),
         .status = e->status,
         .stored_at = rq->worker->loop->wall,
         .age_at_store = sv->age,
