@@ -288,6 +288,7 @@ static struct origin_server *choose_server(struct fetch *f)
 static void attempt_begin(struct fetch *f)
 {
     struct origin_server *server = choose_server(f);
+    f->state = STATE_CONNECTING;
     if (server == NULL) {
         fail_later(f, FETCH_NO_SERVER);
         return;
@@ -308,7 +309,6 @@ static void attempt_begin(struct fetch *f)
     }
     f->out_mark = 0;
     atomic_fetch_add_explicit(&server->in_flight, 1, memory_order_relaxed);
-    f->state = STATE_CONNECTING;
     deadline_set(f->loop, &f->phase, f->request.timeout.connect);
 }
 
@@ -392,9 +392,17 @@ static void on_failed(struct stream *s, enum stream_error e)
 
 /* ---- the request body ------------------------------------------------------------------- */
 
+/* Does a connection stand that takes body bytes? Between two attempts there is none. */
+static bool takes_body(const struct fetch *f)
+{
+    return f->uc != NULL && (f->state == STATE_AWAITING || f->state == STATE_BODY);
+}
+
+/* Keeps bytes for another attempt; those that come between two attempts are kept whatever their
+ * number, which fetch_body_full() bounds, and go out with the next one. */
 static void body_bytes(struct fetch *f, const void *p, size_t n)
 {
-    if (!f->replay_lost && f->replay.n + n <= REPLAY_MAX) {
+    if (!f->replay_lost && (f->replay.n + n <= REPLAY_MAX || !takes_body(f))) {
         strbuf_add(&f->replay, p, n);
     } else if (!f->replay_lost) {
         f->replay_lost = true;
@@ -404,7 +412,7 @@ static void body_bytes(struct fetch *f, const void *p, size_t n)
 
 void fetch_send(struct fetch *f, struct str piece)
 {
-    if (piece.n == 0 || f->uc == NULL || f->state == STATE_ENDED) {
+    if (piece.n == 0 || f->state == STATE_ENDED) {
         return;
     }
     char line[20];
@@ -424,11 +432,13 @@ void fetch_send(struct fetch *f, struct str piece)
     size_t crlf = n > 0 ? 2 : 0;
     struct segment segs[3] = {
         {.p = line, .n = n}, {.p = piece.p, .n = piece.n}, {.p = "\r\n", .n = crlf}};
-    stream_send(&f->uc->stream, segs, 3);
+    if (takes_body(f)) {
+        stream_send(&f->uc->stream, segs, 3);
+    }
     body_bytes(f, line, n);
     body_bytes(f, piece.p, piece.n);
     body_bytes(f, "\r\n", crlf);
-    if (f->uc->stream.pending > 0) {
+    if (takes_body(f) && f->uc->stream.pending > 0) {
         deadline_set(f->loop, &f->phase, f->request.timeout.idle);
     }
 }
@@ -439,14 +449,15 @@ void fetch_send_end(struct fetch *f)
         return;
     }
     f->body_ended = true;
-    if (f->uc == NULL || f->state != STATE_AWAITING) {
-        return;
-    }
     if (f->request.body == FRAMING_CHUNKED) {
-        send_segment(f, "0\r\n\r\n", 5);
+        if (takes_body(f)) {
+            send_segment(f, "0\r\n\r\n", 5);
+        }
         body_bytes(f, "0\r\n\r\n", 5);
     }
-    deadline_set(f->loop, &f->phase, f->request.timeout.first_byte);
+    if (f->state == STATE_AWAITING) {
+        deadline_set(f->loop, &f->phase, f->request.timeout.first_byte);
+    }
 }
 
 bool fetch_body_full(const struct fetch *f)
