@@ -249,9 +249,18 @@ static void add_glob_param(struct key_text *t, const struct str *params, unsigne
     }
 }
 
+static void add_glob_rest(struct key_text *t, struct str rest)
+{
+    if (rest.p != NULL) {
+        key_text_add_path(t, rest);
+    } else {
+        add_star(t);
+    }
+}
+
 /* The paths that the route matches with these parameters. */
 static void add_glob_path(struct key_text *t, const struct route_settings *route,
-                          const struct str *params)
+                          const struct str *params, struct str rest)
 {
     unsigned param = 0;
     if (route->n_segments == 0) {
@@ -263,13 +272,13 @@ static void add_glob_path(struct key_text *t, const struct route_settings *route
         switch (segment->kind) {
         case SEGMENT_LITERAL: key_text_add_recoded(t, segment->text, false); break;
         case SEGMENT_PARAM: add_glob_param(t, params, param++); break;
-        case SEGMENT_REST: add_star(t); break;
+        case SEGMENT_REST: add_glob_rest(t, rest); break;
         }
     }
 }
 
 struct str key_route_glob(const struct route_settings *route, const struct str *params,
-                          struct arena *a)
+                          struct str rest, struct arena *a)
 {
     struct key_text t;
     key_text_init(&t, a, NAME_ROOM);
@@ -278,9 +287,19 @@ struct str key_route_glob(const struct route_settings *route, const struct str *
         switch (part->kind) {
         case KEY_LITERAL: add_glob_literal(&t, part->text); break;
         case KEY_PARAM: add_glob_param(&t, params, part->index); break;
-        case KEY_PATH: add_glob_path(&t, route, params); break;
+        case KEY_PATH: add_glob_path(&t, route, params, rest); break;
         default: add_star(&t); break;
         }
     }
     return key_text_str(&t);
+}
+
+bool key_holds_rest(const struct route_settings *route)
+{
+    size_t n = route->n_segments;
+    bool holds = false;
+    for (size_t i = 0; i < route->key.n; i++) {
+        holds = holds || route->key.parts[i].kind == KEY_PATH;
+    }
+    return holds && n > 0 && route->segments[n - 1].kind == SEGMENT_REST;
 }

@@ -70,11 +70,15 @@ struct str key_render_glob(const struct key_context *kc, const struct key_templa
 /*
  * The glob of all names that a cached route can have for these path parameters: parameters
  * resolved, all else "*" (RFC 9111 4.4 for a write on its path). {path} is rebuilt from the
- * route's pattern and the parameters, its trailing `*` stays one. `params` in the route's
- * order; an entry with p == NULL becomes "*". Literals are escaped.
+ * route's pattern and the parameters; its trailing `*` is `rest`, canonical, which p == NULL
+ * leaves a "*". `params` in the route's order; an entry with p == NULL becomes "*". Literals
+ * are escaped.
  */
 struct str key_route_glob(const struct route_settings *route, const struct str *params,
-                          struct arena *a);
+                          struct str rest, struct arena *a);
+
+/* Does the route's names' text depend on what its trailing `*` matched? */
+bool key_holds_rest(const struct route_settings *route);
 
 /* Keyed hash (HMAC-SHA-256, first 16 bytes as hex) of a secret value. `label` says what it is
  * ("cookie:sid"), so that one secret in two places gives two hashes; it holds no NUL. */

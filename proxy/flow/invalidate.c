@@ -94,12 +94,18 @@ static void route_records(struct records *rs, int status)
     }
 }
 
+/* A name that holds the whole path has its trailing slash, which a write's path may lack. */
 static void add_route_names(const struct route_settings *route, const struct str *params,
-                            size_t n_params, void *ctx)
+                            size_t n_params, struct str rest, void *ctx)
 {
     struct records *rs = ctx;
+    struct arena *a = &rs->rq->arena;
     (void)n_params;
-    add_record(rs, RECORD_GLOB, key_route_glob(route, params, &rs->rq->arena), false);
+    add_record(rs, RECORD_GLOB, key_route_glob(route, params, rest, a), false);
+    if (rest.n > 0 && key_holds_rest(route)) {
+        struct str slashed = arena_printf(a, "%.*s/", STR_ARG(rest));
+        add_record(rs, RECORD_GLOB, key_route_glob(route, params, slashed, a), false);
+    }
 }
 
 /* Names of the cached routes that a path (canonical) may be stored under. */

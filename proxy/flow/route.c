@@ -444,20 +444,28 @@ struct sweep {
     void *ctx;
 };
 
-static void report_leaves(const struct sweep *s, uint32_t list, size_t n_params)
+static void report_leaves(const struct sweep *s, uint32_t list, size_t n_params,
+                          struct str rest)
 {
     for (uint32_t i = list; i != NONE; i = s->trie->leaves[i].next) {
-        s->fn(s->trie->leaves[i].route, s->params, n_params, s->ctx);
+        s->fn(s->trie->leaves[i].route, s->params, n_params, rest, s->ctx);
     }
+}
+
+/* The part of the path as received that a part of the folded one stands for. */
+static struct str as_received(const struct sweep *s, struct str folded)
+{
+    return str_make(s->path.p + (folded.p - s->folded), folded.n);
 }
 
 /* rest is a slice of the folded path; the same offsets in the path give the parameters. */
 static void sweep_below(struct sweep *s, uint32_t at, struct str rest, size_t n_params)
 {
     const struct node *node = &s->trie->nodes[at];
-    report_leaves(s, node->rest, n_params); /* also for `/files`: its slash is ignored */
+    /* also for `/files`: its slash is ignored */
+    report_leaves(s, node->rest, n_params, rest.p != NULL ? as_received(s, rest) : STR(""));
     if (rest.p == NULL) {
-        report_leaves(s, node->end, n_params);
+        report_leaves(s, node->end, n_params, STR_NULL);
         return;
     }
     struct str below = rest;
@@ -467,7 +475,7 @@ static void sweep_below(struct sweep *s, uint32_t at, struct str rest, size_t n_
         sweep_below(s, literal, below, n_params);
     }
     if (node->param != NONE && segment.n > 0 && n_params < SETTINGS_MAX_PARAMS) {
-        s->params[n_params] = str_make(s->path.p + (segment.p - s->folded), segment.n);
+        s->params[n_params] = as_received(s, segment);
         sweep_below(s, node->param, below, n_params + 1);
     }
 }

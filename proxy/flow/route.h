@@ -58,9 +58,10 @@ void route_find(const struct route_table *t, const struct site_settings *site,
                 struct str method, struct str path, struct route_match *out);
 
 /* One cached route that matches a path; params in the route's order, as they stand in the path
- * (not folded even where folding made the match). */
+ * (not folded even where folding made the match); rest is what a trailing `*` matched, without
+ * trailing slashes (p == NULL: the pattern has none). */
 typedef void (*route_each_fn)(const struct route_settings *route, const struct str *params,
-                              size_t n_params, void *ctx);
+                              size_t n_params, struct str rest, void *ctx);
 
 /*
  * Calls fn for every cached GET route of the site whose pattern matches the path with letter

@@ -428,7 +428,8 @@ static void a_write_on_a_path_covers_its_cached_names(void **state)
     struct fixture f;
     fixture_init(&f, "a*[:{0}:{p0}:{query}:{header.accept}{cookie.x}:{p1}");
     struct str params[SETTINGS_MAX_PARAMS] = {STR("x%20*"), STR_NULL};
-    assert_str(key_route_glob(&f.route, params, &f.arena), "a\\*\\[:*:x%20%2A:*:*:*");
+    assert_str(key_route_glob(&f.route, params, STR_NULL, &f.arena), "a\\*\\[:*:x%20%2A:*:*:*");
+    assert_false(key_holds_rest(&f.route));
     struct path_segment segments[] = {
         {SEGMENT_LITERAL, STR("a~b")}, {SEGMENT_PARAM, STR("id")}, {SEGMENT_LITERAL, STR("c")},
         {SEGMENT_PARAM, STR("k")},     {SEGMENT_REST, STR_NULL},
@@ -436,9 +437,16 @@ static void a_write_on_a_path_covers_its_cached_names(void **state)
     fixture_init(&f, "r:{path}:{query}");
     f.route.segments = segments;
     f.route.n_segments = 5;
-    assert_str(key_route_glob(&f.route, params, &f.arena), "r:/a%7Eb/x%20%2A/c/*/*:*");
+    assert_true(key_holds_rest(&f.route));
+    assert_str(key_route_glob(&f.route, params, STR_NULL, &f.arena),
+               "r:/a%7Eb/x%20%2A/c/*/*:*");
+    assert_str(key_route_glob(&f.route, params, STR(""), &f.arena), "r:/a%7Eb/x%20%2A/c/*/:*");
+    assert_str(key_route_glob(&f.route, params, STR("d*/e%7e/"), &f.arena),
+               "r:/a%7Eb/x%20%2A/c/*/d%2A/e%7E/:*");
+    f.route.n_segments = 4;
+    assert_false(key_holds_rest(&f.route));
     f.route.n_segments = 0;
-    assert_str(key_route_glob(&f.route, params, &f.arena), "r:/:*");
+    assert_str(key_route_glob(&f.route, params, STR_NULL, &f.arena), "r:/:*");
     arena_reset(&f.arena);
 }
 

@@ -269,13 +269,13 @@ static void host_names_find_their_site(void **state)
     fixture_fini(&f);
 }
 
-/* Collects "pattern(param,param)" of each call. */
+/* Collects "pattern(param,param)" of each call, with "+rest" for a trailing `*`. */
 struct collected {
     char text[512];
 };
 
 static void collect(const struct route_settings *route, const struct str *params,
-                    size_t n_params, void *ctx)
+                    size_t n_params, struct str rest, void *ctx)
 {
     struct collected *c = ctx;
     size_t n = strlen(c->text);
@@ -284,7 +284,8 @@ static void collect(const struct route_settings *route, const struct str *params
         n += (size_t)snprintf(c->text + n, sizeof(c->text) - n, "%s%.*s", i > 0 ? "," : "",
                               STR_ARG(params[i]));
     }
-    snprintf(c->text + n, sizeof(c->text) - n, ") ");
+    snprintf(c->text + n, sizeof(c->text) - n, ")%s%.*s ", rest.p != NULL ? "+" : "",
+             STR_ARG(rest));
 }
 
 static void assert_each(const struct route_table *t, const struct fixture *f, const char *path,
@@ -307,13 +308,13 @@ static void every_cached_route_of_a_path_is_reported(void **state)
     add(&f, 0, "GET", "/users/you"); /* not cached */
     add(&f, 0, "POST", "/users/{id}")->cached = true;
     struct route_table *t = route_table_new(&f.settings);
-    assert_each(t, &f, "/users/AbC", "/users/*() /Users/{id}(AbC) ");
-    assert_each(t, &f, "/USERS/Me", "/users/*() /users/me/() /Users/{id}(Me) ");
-    assert_each(t, &f, "/users/me///", "/users/*() /users/me/() /Users/{id}(me) ");
-    assert_each(t, &f, "/users", "/users/*() ");
-    assert_each(t, &f, "/users/", "/users/*() ");
-    assert_each(t, &f, "/users/you", "/users/*() /Users/{id}(you) ");
-    assert_each(t, &f, "/users/a/b", "/users/*() ");
+    assert_each(t, &f, "/users/AbC", "/users/*()+AbC /Users/{id}(AbC) ");
+    assert_each(t, &f, "/USERS/Me", "/users/*()+Me /users/me/() /Users/{id}(Me) ");
+    assert_each(t, &f, "/users/me///", "/users/*()+me /users/me/() /Users/{id}(me) ");
+    assert_each(t, &f, "/users", "/users/*()+ ");
+    assert_each(t, &f, "/users/", "/users/*()+ ");
+    assert_each(t, &f, "/users/you", "/users/*()+you /Users/{id}(you) ");
+    assert_each(t, &f, "/users/A/b", "/users/*()+A/b ");
     assert_each(t, &f, "/", "/() ");
     assert_each(t, &f, "/other", "");
     assert_each(t, &f, "*", "");
