@@ -86,14 +86,14 @@ C_FILES := $(sort $(shell find proxy tests bench -path '*/node_modules' -prune -
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all clean install uninstall unit unit-build e2e test conformance fuzz fuzz-run bench \
+.PHONY: all clean install uninstall unit unit-build e2e test conformance conformance-check fuzz fuzz-run bench \
         check format generated-check run help FORCE
 
 all: $(BIN)
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,6p'
-	@echo 'targets: all install clean unit e2e test fuzz bench check format run'
+	@echo 'targets: all install clean unit e2e test conformance fuzz bench check format run'
 
 # ---- the program ------------------------------------------------------------------------------
 
@@ -178,8 +178,15 @@ unit: unit-build
 e2e: $(BIN)
 	@LARDER_BIN='$(abspath $(BIN))' scripts/run-e2e $(E)
 
-conformance: $(BIN)
-	@if [ -x tests/conformance/run ]; then LARDER_BIN='$(abspath $(BIN))' tests/conformance/run; fi
+# The public HTTP cache test suite, compared with the committed baseline.
+conformance-check: $(BIN)
+	@LARDER_BIN='$(abspath $(BIN))' tests/conformance/run
+
+# The same beside the peers; writes tests/conformance/RESULTS.md.
+conformance:
+	@scripts/install-deps conformance
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@LARDER_BIN='$(abspath $(BIN))' tests/conformance/run --peers
 
 # Everything, on a machine where nothing is installed yet; all runners run, then the sum.
 test:
