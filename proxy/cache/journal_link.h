@@ -1,0 +1,81 @@
+/*
+ * The invalidation journal in Redis (design section 6): follows the stream on a thread of its
+ * own, applies its records to the index in stream order, appends this node's records, and knows
+ * whether it is current.
+ *
+ *   {PREFIX}:journal   stream; each entry: s = sequence number, r = records (journal_wire)
+ *   {PREFIX}:epoch     hash: id, replid, seq
+ *   {PREFIX}:nodes     sorted set of the nodes alive, by Redis's clock
+ *
+ * All three are in one slot. Everything but the calls below belongs to the link's thread.
+ */
+#ifndef CACHE_JOURNAL_LINK_H
+#define CACHE_JOURNAL_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/loop.h"
+#include "base/str.h"
+#include "cache/journal.h"
+#include "cache/redis.h"
+
+struct journal_link;
+struct journal_append;
+
+struct journal_link_options {
+    struct redis_options
+        redis; /* target, TLS, resolver, health; roles and callbacks are ours */
+    struct str prefix;
+    msec_t budget;        /* how long a write's answer waits for its record */
+    msec_t max_lag;       /* without proof of being current for longer: uncertain */
+    msec_t horizon;       /* records older than this (Redis's clock) may be trimmed */
+    uint64_t max_records; /* and over this many */
+    struct str state_dir; /* for the outbox; empty: in memory only */
+};
+
+/* Starts the thread; Redis may be absent. journal must outlive the link; strings are copied. */
+struct journal_link *journal_link_new(struct journal *j,
+                                      const struct journal_link_options *options)
+    __attribute__((warn_unused_result));
+
+/* Ends the thread. Appends under way end without a callback: their loops are gone by then. */
+void journal_link_free(struct journal_link *l);
+
+enum append_outcome {
+    APPEND_DONE,    /* in the stream and applied here: true for every node that is current */
+    APPEND_PENDING, /* applied here; waits in the outbox to be told to the others */
+};
+typedef void journal_append_fn(void *ctx, enum append_outcome outcome);
+
+/*
+ * Any thread that runs a loop: invalidates. done is called on that loop, within the budget and
+ * a bit. The records are copied. Cancel only from the same thread.
+ */
+struct journal_append *journal_link_append(struct journal_link *l, struct loop *loop,
+                                           const struct record *records, size_t n,
+                                           journal_append_fn *done, void *ctx);
+void journal_append_cancel(struct journal_append *a);
+
+/* Any thread, no lock. Has this node proved within max_lag that it knows every record, or is it
+ * alone on the prefix? now is monotonic (loop->now). */
+bool journal_link_certain(const struct journal_link *l, msec_t now);
+
+/* Any thread. Do records wait in the outbox? Then entries from Redis are not to be believed. */
+bool journal_link_pending(const struct journal_link *l);
+
+struct journal_link_stats {
+    bool connected;    /* following the stream */
+    bool alone;        /* no other node on the prefix when last seen */
+    uint64_t nodes;    /* nodes on the prefix when last seen */
+    msec_t lag;        /* ms since the last proof; -1: never */
+    uint64_t seq;      /* last record applied */
+    uint64_t outbox;   /* records waiting */
+    uint64_t appended; /* records of this node in the stream */
+    uint64_t epochs;   /* epoch changes seen */
+};
+void journal_link_stats_get(const struct journal_link *l, struct journal_link_stats *out);
+
+#endif
