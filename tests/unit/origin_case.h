@@ -43,7 +43,8 @@ struct step {
     size_t n;
 };
 
-#define CONNS_MAX 64
+#define CONNS_MAX   64
+#define SCRIPTS_MAX 8
 
 /* One accepted connection. */
 struct scripted_conn {
@@ -56,8 +57,7 @@ struct scripted_conn {
 };
 
 struct scripted {
-    const struct step *const
-        *scripts; /* the i-th connection follows the i-th, the rest the last */
+    const struct step *scripts[SCRIPTS_MAX];
     size_t n_scripts;
     int listen_fd;
     uint16_t port;
@@ -82,13 +82,15 @@ static inline bool scripted_recv(struct scripted_conn *c)
 
 static inline bool scripted_read_head(struct scripted_conn *c)
 {
+    size_t from = c->used;
     for (;;) {
-        for (size_t i = c->used; i + 4 <= c->in.n; i++) {
-            if (memcmp(c->in.p + i, "\r\n\r\n", 4) == 0) {
-                c->used = i + 4;
-                return true;
-            }
+        const char *end =
+            c->in.n > from ? memmem(c->in.p + from, c->in.n - from, "\r\n\r\n", 4) : NULL;
+        if (end != NULL) {
+            c->used = (size_t)(end - c->in.p) + 4;
+            return true;
         }
+        from = c->in.n > c->used + 3 ? c->in.n - 3 : c->used;
         if (!scripted_recv(c)) {
             return false;
         }
@@ -214,7 +216,8 @@ static inline struct scripted *scripted_start(const struct step *const *scripts,
     socklen_t len = sizeof(addr);
     assert_non_null(o);
     signal(SIGPIPE, SIG_IGN);
-    o->scripts = scripts;
+    assert_in_range(n, 1, SCRIPTS_MAX);
+    memcpy(o->scripts, scripts, n * sizeof(scripts[0]));
     o->n_scripts = n;
     o->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(o->listen_fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
