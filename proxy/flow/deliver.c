@@ -124,7 +124,6 @@ static void send_whole(struct request *rq, struct entry *e, enum flight_outcome 
     if (outcome == FLIGHT_REVALIDATED) {
         request_decide(rq, CACHE_REVALIDATED, REASON_REVALIDATED);
     }
-    rq->stored = !rq->collapsed;
     reply_entry(rq, e);
     request_finish(rq, false);
 }

@@ -11,6 +11,7 @@
 #include "flow/request.h"
 #include "flow/steps.h"
 #include "http/conditional.h"
+#include "http/date.h"
 #include "http/h1.h"
 
 bool fill_prefers_stale(const struct request *rq, int status)
@@ -80,6 +81,32 @@ static void remove_named(struct msg *m, struct str name)
     m->n_fields = kept;
 }
 
+/* The age of what was confirmed counts from the confirmation (RFC 9111 4.2.3): a 304 that says
+ * nothing of it is of this moment. The ETag, which the stored head does not hold, is told too. */
+static void complete(struct request *rq, const struct entry *e, const struct msg *m,
+                     struct msg *out)
+{
+    if (msg_find(m, FIELD_AGE) == NULL) {
+        msg_remove(out, FIELD_AGE);
+    }
+    if (msg_find(m, FIELD_DATE) == NULL) {
+        msg_remove(out, FIELD_DATE);
+    }
+    msg_remove(out, FIELD_ETAG);
+    if (entry_etag(e).n > 0) {
+        msg_add(out, &rq->arena, STR("ETag"), entry_etag(e));
+    }
+}
+
+static void add_date(struct request *rq, struct msg *m)
+{
+    if (msg_find(m, FIELD_DATE) == NULL) {
+        char *now = arena_alloc(&rq->arena, HTTP_DATE_LEN);
+        http_date_format(rq->worker->loop->wall, now);
+        msg_add(m, &rq->arena, STR("Date"), str_make(now, HTTP_DATE_LEN));
+    }
+}
+
 /* The stored head with the 304's fields in place of its own. False when it cannot be read,
  * which no head that was stored can be. */
 static bool merge(struct request *rq, const struct entry *e, const struct msg *m,
@@ -104,6 +131,7 @@ static bool merge(struct request *rq, const struct entry *e, const struct msg *m
             msg_add(out, &rq->arena, m->fields[i].name, m->fields[i].value);
         }
     }
+    complete(rq, e, m, out);
     out->framing = FRAMING_LENGTH;
     out->content_length = e->body_length;
     return true;
@@ -115,7 +143,9 @@ static struct str render(struct request *rq, const struct msg *m)
     out->n = 0;
     h1_write_status_line(out, m->status, m->reason);
     for (size_t i = 0; i < m->n_fields; i++) {
-        h1_write_field(out, m->fields[i].name, m->fields[i].value);
+        if (m->fields[i].id != FIELD_ETAG) { /* kept apart: a gzipped delivery weakens it */
+            h1_write_field(out, m->fields[i].name, m->fields[i].value);
+        }
     }
     struct str head = arena_dup(&rq->arena, strbuf_str(out));
     out->n = 0;
@@ -190,6 +220,7 @@ void fill_validated(struct request *rq, const struct msg *m)
     policy_store(rq->route, forward_view(rq), merged, fetch_request_time(rq->fetch),
                  rq->worker->loop->wall, policy_keyed(s, rq->route), &rq->arena, &sv);
     if (sv.store) {
+        add_date(rq, merged);
         e = freshened(rq, old, merged, &sv);
     }
     if (e != NULL) {
