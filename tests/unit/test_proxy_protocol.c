@@ -267,6 +267,41 @@ static void decisions_are_final(void **state)
     }
 }
 
+/* Read in steps that pp_safe_read() allows, a header takes not one byte of what follows it. */
+static void nothing_behind_the_header_is_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t n;
+    } headers[] = {
+        {"PROXY UNKNOWN\r\n", 15},
+        {"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", 36},
+        {V2("\x20\x00\x00\x00"), 16},
+        {V2("\x21\x11\x00\x0c"
+            "aaaabbbbccdd"),
+         28},
+    };
+    for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
+        struct addr src, dst;
+        size_t have = 0, consumed = 0;
+        enum pp_result r = PP_NEED_MORE;
+        while (r == PP_NEED_MORE) {
+            size_t step = pp_safe_read(str_make(headers[i].text, have));
+            assert_true(step >= 1 && have + step <= headers[i].n);
+            have += step;
+            r = pp_parse(str_make(headers[i].text, have), &src, &dst, &consumed);
+        }
+        assert_true(r == PP_OK || r == PP_LOCAL);
+        assert_int_equal(consumed, headers[i].n);
+        assert_int_equal(have, headers[i].n);
+    }
+    /* In any other steps it is never zero either. */
+    for (size_t n = 0; n < headers[3].n; n++) {
+        assert_in_range(pp_safe_read(str_make(headers[3].text, n)), 1, headers[3].n - n);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +311,7 @@ int main(void)
         cmocka_unit_test(what_is_no_header),
         cmocka_unit_test(limits),
         cmocka_unit_test(decisions_are_final),
+        cmocka_unit_test(nothing_behind_the_header_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
