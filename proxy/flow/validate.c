@@ -82,7 +82,8 @@ static void remove_named(struct msg *m, struct str name)
 }
 
 /* The age of what was confirmed counts from the confirmation (RFC 9111 4.2.3): a 304 that says
- * nothing of it is of this moment. The ETag, which the stored head does not hold, is told too. */
+ * nothing of it is of this moment. The ETag, which the stored head does not hold, is told too.
+ */
 static void complete(struct request *rq, const struct entry *e, const struct msg *m,
                      struct msg *out)
 {
