@@ -19,12 +19,12 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/resolver.h"
 #include "base/units.h"
 #include "flow/accesslog.h"
 #include "flow/service.h"
 #include "server_state.h"
 #include "upstream/health.h"
-#include "upstream/resolver.h"
 
 #define TRIM_MS 60000
 #define ORIGIN_TTL_MS                                                            \

@@ -9,7 +9,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "upstream/resolver.h"
+#include "base/resolver.h"
 
 #define RETRY_COST 10
 #define RETRY_MAX  1000 /* a burst of a hundred retries after a quiet time */

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "upstream/resolver.h"
+#include "base/resolver.h"
 
 /* ---- the lookup under test control ---- */
 

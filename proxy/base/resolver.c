@@ -3,7 +3,7 @@
  * to the core: the owner, the thread, and each name. References to a name: each add, and the
  * thread while it looks the name up.
  */
-#include "upstream/resolver.h"
+#include "base/resolver.h"
 
 #include <errno.h>
 #include <netdb.h>

@@ -1,5 +1,5 @@
 /*
- * Names of upstream servers to addresses, off the request path: one thread looks every name up
+ * Names of servers to addresses, off the request path: one thread looks every name up
  * again every ten seconds and at once after a connect failure, and keeps the last good answer
  * while lookups fail. Workers copy the current list under a short lock.
  *
@@ -8,8 +8,8 @@
  * the last one out frees. One name whose lookup hangs delays the refresh of the others, which
  * keep their addresses meanwhile.
  */
-#ifndef UPSTREAM_RESOLVER_H
-#define UPSTREAM_RESOLVER_H
+#ifndef BASE_RESOLVER_H
+#define BASE_RESOLVER_H
 
 #include <stdbool.h>
 #include <stddef.h>
