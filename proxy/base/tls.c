@@ -12,10 +12,8 @@
 #include <stdlib.h>
 
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/tls_common.h"
 
@@ -52,78 +50,6 @@ static void on_free_server(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
 static void make_index(void)
 {
     server_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, on_free_server);
-}
-
-/* Called where OpenSSL would ask the terminal for a passphrase. */
-static int on_passphrase(char *buf, int size, int writing, void *arg)
-{
-    (void)buf, (void)size, (void)writing;
-    bool *asked = arg;
-    *asked = true;
-    return -1;
-}
-
-static bool load_key(SSL_CTX *ctx, const struct tls_cert *cert, char *error, size_t cap)
-{
-    if (!tls_check_readable("private key", cert->key_file, error, cap)) {
-        return false;
-    }
-    bool encrypted = false;
-    BIO *bio = BIO_new_file(cert->key_file, "r");
-    EVP_PKEY *key = NULL;
-    if (bio != NULL) {
-        key = PEM_read_bio_PrivateKey(bio, NULL, on_passphrase, &encrypted);
-    }
-    BIO_free(bio);
-    if (key == NULL && encrypted) {
-        ERR_clear_error();
-        return tls_refuse(
-            error, cap,
-            "the private key %s is encrypted; store it without a passphrase, readable "
-            "by Larder only",
-            cert->key_file);
-    }
-    if (key == NULL) {
-        return tls_refuse(error, cap, "%s holds no usable PEM private key", cert->key_file);
-    }
-    bool matches = X509_check_private_key(SSL_CTX_get0_certificate(ctx), key) == 1;
-    bool loaded = matches && SSL_CTX_use_PrivateKey(ctx, key) == 1;
-    EVP_PKEY_free(key);
-    if (!matches) {
-        ERR_clear_error();
-        return tls_refuse(error, cap,
-                          "the private key %s does not belong to the certificate %s",
-                          cert->key_file, cert->cert_file);
-    }
-    return loaded ||
-           tls_refuse(error, cap, "the private key %s cannot be used", cert->key_file);
-}
-
-static void warn_about_dates(const X509 *x, const char *file)
-{
-    if (X509_cmp_current_time(X509_get0_notAfter(x)) < 0) {
-        log_warn("the certificate %s has expired", file);
-    } else if (X509_cmp_current_time(X509_get0_notBefore(x)) > 0) {
-        log_warn("the certificate %s is not valid yet", file);
-    }
-}
-
-static bool load_chain(SSL_CTX *ctx, const char *file, char *error, size_t cap)
-{
-    if (!tls_check_readable("certificate", file, error, cap)) {
-        return false;
-    }
-    bool encrypted = false;
-    SSL_CTX_set_default_passwd_cb(ctx, on_passphrase);
-    SSL_CTX_set_default_passwd_cb_userdata(ctx, &encrypted);
-    bool ok = SSL_CTX_use_certificate_chain_file(ctx, file) == 1;
-    SSL_CTX_set_default_passwd_cb_userdata(ctx, NULL);
-    SSL_CTX_set_default_passwd_cb(ctx, NULL);
-    if (!ok) {
-        return tls_refuse(error, cap, "%s holds no usable PEM certificate", file);
-    }
-    warn_about_dates(SSL_CTX_get0_certificate(ctx), file);
-    return true;
 }
 
 static char *lower_dup(const char *p, size_t n)
@@ -265,7 +191,7 @@ static bool site_load(struct tls_server *t, const struct tls_cert *cert, char *e
     SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
     SSL_CTX_set_tlsext_servername_arg(ctx, t);
-    if (!load_chain(ctx, cert->cert_file, error, cap) || !load_key(ctx, cert, error, cap)) {
+    if (!tls_load_pair(ctx, cert->cert_file, cert->key_file, error, cap)) {
         return false;
     }
     site->names = xcalloc(cert->n_names + 1, sizeof(*site->names));

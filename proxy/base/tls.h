@@ -40,6 +40,15 @@ struct tls_client;
 /* verify: check chain and name. ca_file: PEM, or NULL for the system's. NULL with a message. */
 struct tls_client *tls_client_new(bool verify, const char *ca_file, char *error, size_t cap)
     __attribute__((warn_unused_result));
+
+/* Before the first session: proves who we are with a certificate (PEM chain, leaf first) and
+ * its key. False with a message. */
+bool tls_client_use_cert(struct tls_client *t, const char *cert_file, const char *key_file,
+                         char *error, size_t cap) __attribute__((warn_unused_result));
+
+/* Before the first session: for a protocol other than HTTP, offers no ALPN. */
+void tls_client_no_alpn(struct tls_client *t);
+
 struct tls_client *tls_client_ref(struct tls_client *t);
 void tls_client_unref(struct tls_client *t);
 

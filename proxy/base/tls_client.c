@@ -138,6 +138,17 @@ struct tls_client *tls_client_new(bool verify, const char *ca_file, char *error,
     return t;
 }
 
+bool tls_client_use_cert(struct tls_client *t, const char *cert_file, const char *key_file,
+                         char *error, size_t cap)
+{
+    return tls_load_pair(t->ctx, cert_file, key_file, error, cap);
+}
+
+void tls_client_no_alpn(struct tls_client *t)
+{
+    SSL_CTX_set_alpn_protos(t->ctx, NULL, 0);
+}
+
 struct tls_client *tls_client_ref(struct tls_client *t)
 {
     atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);

@@ -24,4 +24,9 @@ bool tls_refuse(char *error, size_t cap, const char *fmt, ...)
 /* Says in plain words why a file cannot be read, before OpenSSL says it in its own. */
 bool tls_check_readable(const char *what, const char *file, char *error, size_t cap);
 
+/* A certificate chain and its key from PEM files into a context; a warning about dates. False
+ * with a message. */
+bool tls_load_pair(SSL_CTX *ctx, const char *cert_file, const char *key_file, char *error,
+                   size_t cap);
+
 #endif

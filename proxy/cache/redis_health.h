@@ -16,17 +16,27 @@ struct redis_health *redis_health_new(void) __attribute__((warn_unused_result));
 struct redis_health *redis_health_ref(struct redis_health *h);
 void redis_health_unref(struct redis_health *h);
 
-/* An instance's connection for this role became usable, or of no use (`why`: a short text, may
- * be NULL when up). Logs the first of each change. */
-void redis_health_note(struct redis_health *h, enum redis_role role, bool up, const char *why);
+/* A connection for this role became usable (`server`: for the log). */
+void redis_health_gain(struct redis_health *h, enum redis_role role, const char *server);
 
-/* Is any instance's connection of this role usable? False before the first one was. */
+/* One that was usable is not any more. why == NULL: on purpose, at the end of an instance. */
+void redis_health_lose(struct redis_health *h, enum redis_role role, const char *server,
+                       const char *why);
+
+/* One that was not usable still is not; the first time of all, this is logged. */
+void redis_health_miss(struct redis_health *h, enum redis_role role, const char *server,
+                       const char *why);
+
+/* Is any connection of this role usable? False before the first one was. */
 bool redis_health_up(const struct redis_health *h, enum redis_role role);
 
-/* Notes that writes are refused (OOM, MISCONF, …; NONE: they are taken again). */
-void redis_health_note_writes(struct redis_health *h, enum redis_error e);
+/* The command `verb` (a hash of its name) was refused as a write (OOM, MISCONF, …). */
+void redis_health_write_refused(struct redis_health *h, enum redis_error e, uint32_t verb);
 
-/* The last such class; REDIS_E_NONE: writes are taken, as far as is known. */
+/* The command `verb` went well: if it was refused before, writes are taken again. Cheap. */
+void redis_health_write_taken(struct redis_health *h, uint32_t verb);
+
+/* The class of the last refusal; REDIS_E_NONE: writes are taken, as far as is known. */
 enum redis_error redis_health_writes(const struct redis_health *h);
 
 #endif

@@ -59,7 +59,7 @@ struct redis_url_options {
     struct str host, port, user, password, database;
     struct str sentinel_user, sentinel_password;
     struct str tls_ca, tls_cert, tls_key, tls_name;
-    bool tls;        /* with host=: TLS */
+    bool tls;        /* TLS, also without rediss:// */
     bool tls_verify; /* set true unless tls_verify=off */
 };
 

@@ -1,0 +1,248 @@
+/*
+ * The facade: takes a command, finds the peer that it belongs to, and brings its end back. With
+ * one server (or the master that Sentinel knows) there is one peer for each role.
+ */
+#include "cache/redis.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/loop.h"
+#include "base/mem.h"
+#include "base/tls.h"
+#include "cache/redis_health.h"
+#include "cache/redis_peer.h"
+
+#define MAX_VALUE       (1024u * 1024 + 64u * 1024)
+#define MAX_IN_FLIGHT   1000
+#define CONNECT_TIMEOUT 1000
+#define RECONNECT_STEP  50
+#define RECONNECT_MAX   2000
+
+struct redis {
+    struct loop *loop;
+    const struct redis_target *target;
+    struct redis_link_settings link;
+    struct redis_breaker_settings breaker;
+    struct redis_health *health;
+    struct redis_stats stats;
+    redis_state_fn *on_state;
+    void *ctx;
+    struct redis_place place;
+    struct redis_peer peers[REDIS_ROLES];
+};
+
+static enum redis_locate do_locate(struct redis_peer *p, struct addr *to, const char **name,
+                                   const char **why);
+static void do_changed(struct redis_peer *p, bool up);
+static void do_suspect(struct redis_peer *p);
+
+static const struct redis_peer_ops peer_ops = {
+    .locate = do_locate,
+    .changed = do_changed,
+    .suspect = do_suspect,
+};
+
+/* ---- making ---------------------------------------------------------------------------------
+ */
+
+struct tls_client *redis_tls_new(const struct redis_target *t, char *error, size_t cap)
+{
+    /* Strings of the target end in a NUL that is not counted. */
+    const char *ca = t->tls_ca.n > 0 ? t->tls_ca.p : NULL;
+    struct tls_client *tls = tls_client_new(t->tls_verify, ca, error, cap);
+    if (tls == NULL) {
+        return NULL;
+    }
+    tls_client_no_alpn(tls);
+    if (t->tls_cert.n > 0 &&
+        !tls_client_use_cert(tls, t->tls_cert.p, t->tls_key.p, error, cap)) {
+        tls_client_unref(tls);
+        return NULL;
+    }
+    return tls;
+}
+
+static msec_t or_default(msec_t value, msec_t standard)
+{
+    return value > 0 ? value : standard;
+}
+
+static void settings_init(struct redis *r, const struct redis_options *o)
+{
+    const struct redis_target *t = o->target;
+    r->link = (struct redis_link_settings){
+        .loop = r->loop,
+        .tls = t->tls ? tls_client_ref(o->tls) : NULL,
+        .user = t->user,
+        .password = t->password,
+        .database = t->database,
+        .name = o->name != NULL ? o->name : "larder",
+        .check_role = true,
+        .reconnect = true,
+        .max_value = o->max_value > 0 ? o->max_value : MAX_VALUE,
+        .max_in_flight = o->max_in_flight > 0 ? o->max_in_flight : MAX_IN_FLIGHT,
+        .connect_timeout = or_default(o->connect_timeout, CONNECT_TIMEOUT),
+        .reconnect_step = or_default(o->reconnect_step, RECONNECT_STEP),
+        .reconnect_max = or_default(o->reconnect_max, RECONNECT_MAX),
+        .stats = &r->stats,
+    };
+    unsigned window = (unsigned)or_default(o->breaker_window, 20);
+    r->breaker = (struct redis_breaker_settings){
+        .failures = (unsigned)or_default(o->breaker_failures, 5),
+        .percent = (unsigned)or_default(o->breaker_percent, 50),
+        .window = window < REDIS_BREAKER_MAX_WINDOW ? window : REDIS_BREAKER_MAX_WINDOW,
+        .min = or_default(o->breaker_min, 250),
+        .max = or_default(o->breaker_max, 5000),
+    };
+}
+
+struct redis *redis_new(struct loop *loop, const struct redis_options *options)
+{
+    const struct redis_server *server = &options->target->servers[0];
+    struct redis *r = xcalloc(1, sizeof(*r));
+    r->loop = loop;
+    r->target = options->target;
+    r->on_state = options->on_state;
+    r->ctx = options->ctx;
+    r->health =
+        options->health != NULL ? redis_health_ref(options->health) : redis_health_new();
+    settings_init(r, options);
+    redis_place_init(&r->place, server->host, server->port, &server->addr, options->resolver);
+    for (unsigned role = 0; role < REDIS_ROLES; role++) {
+        redis_peer_init(&r->peers[role], &r->link, &r->breaker, r->health, &peer_ops, r,
+                        (enum redis_role)role, r->place.text);
+        if (options->roles & 1u << role) {
+            redis_link_start(&r->peers[role].link);
+        }
+    }
+    return r;
+}
+
+void redis_free(struct redis *r)
+{
+    if (r == NULL) {
+        return;
+    }
+    for (unsigned role = 0; role < REDIS_ROLES; role++) {
+        redis_peer_fini(&r->peers[role]);
+    }
+    redis_place_fini(&r->place);
+    tls_client_unref(r->link.tls);
+    redis_health_unref(r->health);
+    free(r);
+}
+
+/* ---- what peers ask -------------------------------------------------------------------------
+ */
+
+static enum redis_locate do_locate(struct redis_peer *p, struct addr *to, const char **name,
+                                   const char **why)
+{
+    struct redis *r = p->owner;
+    *name = r->target->tls_name.n > 0 ? r->target->tls_name.p : r->place.host;
+    *why = "the name does not resolve";
+    return redis_place_get(&r->place, to) ? REDIS_LOCATED : REDIS_LOCATE_FAILED;
+}
+
+static void do_changed(struct redis_peer *p, bool up)
+{
+    struct redis *r = p->owner;
+    if (r->on_state != NULL) {
+        r->on_state(r->ctx, p->role, up);
+    }
+}
+
+static void do_suspect(struct redis_peer *p)
+{
+    struct redis *r = p->owner;
+    redis_place_failed(&r->place);
+}
+
+/* ---- commands -------------------------------------------------------------------------------
+ */
+
+static void finish(struct redis_command *c, const struct redis_result *result)
+{
+    struct redis *r = c->owner;
+    r->stats.outcomes[result->outcome]++;
+    r->stats.in_flight--;
+    if (c->done != NULL) {
+        c->done(c->ctx, result);
+    }
+    redis_command_unref(c);
+}
+
+static void note_write(struct redis_command *c, const struct redis_reply *reply,
+                       enum redis_remedy remedy)
+{
+    struct redis *r = c->owner;
+    if (remedy == REDIS_R_READ) {
+        redis_health_write_refused(r->health, reply->error, c->verb);
+    } else if (reply->type != REDIS_ERROR) {
+        redis_health_write_taken(r->health, c->verb);
+    }
+}
+
+static void on_end(struct redis_command *c, enum redis_outcome outcome,
+                   const struct redis_reply *reply)
+{
+    struct redis *r = c->owner;
+    struct redis_peer *p = container_of(c->link, struct redis_peer, link);
+    struct redis_result result = {
+        .outcome = outcome, .reply = reply, .connection = p->link.connection};
+    if (reply != NULL) {
+        enum redis_remedy remedy = redis_peer_note(p, outcome, reply);
+        r->stats.errors[reply->type == REDIS_ERROR ? reply->error : REDIS_E_NONE] +=
+            reply->type == REDIS_ERROR;
+        note_write(c, reply, remedy);
+    }
+    finish(c, &result);
+}
+
+/* The command's name in any case of letters, as a number. */
+static uint32_t verb_of(const struct segment *name)
+{
+    const char *p = name->p;
+    uint32_t hash = 2166136261u;
+    for (size_t i = 0; i < name->n; i++) {
+        hash = (hash ^ (uint8_t)ascii_lower(p[i])) * 16777619u;
+    }
+    return hash;
+}
+
+struct redis_command *redis_command(struct redis *r, const struct redis_call *call)
+{
+    uint32_t verb = verb_of(&call->argv[0]); /* encoding may release it */
+    struct redis_command *c = redis_command_new(call->argv, call->argc, on_end);
+    c->owner = r;
+    c->done = call->done;
+    c->ctx = call->ctx;
+    c->verb = verb;
+    c->role = call->role;
+    if (!redis_peer_send(&r->peers[call->role], c, call->timeout, call->wait)) {
+        r->stats.refused++;
+        redis_command_unref(c);
+        return NULL;
+    }
+    r->stats.commands++;
+    r->stats.in_flight++;
+    return c;
+}
+
+void redis_cancel(struct redis_command *c)
+{
+    c->done = NULL;
+    c->cancelled = true;
+}
+
+bool redis_ready(const struct redis *r, enum redis_role role)
+{
+    const struct redis_peer *p = &r->peers[role];
+    return redis_link_ready(&p->link) && redis_breaker_allows(&p->breaker);
+}
+
+void redis_stats_get(const struct redis *r, struct redis_stats *out)
+{
+    *out = r->stats;
+}
