@@ -291,12 +291,15 @@ static void write_fields(const struct msg *m, struct strbuf *out)
     }
 }
 
-/* The stored validators (RFC 9111 4.3.1): the origin may confirm what is here. */
+/* The stored validators (RFC 9111 4.3.1): the origin may confirm what is here, but not what a
+ * write has invalidated since it was looked up, because Last-Modified is no proof within a
+ * second. What is invalidated from here on is newer than the flight's stamp. */
 static void write_validators(struct request *rq, struct strbuf *out)
 {
-    const struct entry *e = rq->stale;
+    struct entry *e = rq->stale;
     rq->validating = false;
-    if (e == NULL || e->status != 200) {
+    if (e == NULL || e->status != 200 ||
+        journal_check(rq->worker->node->journal, e) == JOURNAL_INVALID) {
         return;
     }
     if (entry_etag(e).n > 0 && (e->flags & ENTRY_OWN_ETAG) == 0) {
