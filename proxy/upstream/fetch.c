@@ -6,94 +6,30 @@
  *              v   |          v          (before the first byte of an answer only)
  *             BACKOFF <-------+
  *
- * Everything that ends an attempt passes attempt_failed(), everything that ends the exchange
- * passes finish(): reuse, retry and accounting have one place each.
+ * Everything that ends an attempt passes fetch_attempt_failed(), everything that ends the
+ * exchange passes fetch_finish(): reuse, retry and accounting have one place each.
  */
 #include "upstream/fetch.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/mem.h"
-#include "http/body.h"
-#include "http/guard.h"
-#include "http/h1.h"
+#include "upstream/fetch_state.h"
 
-#define SEND_HIGH_WATER (64u * 1024u) /* queued request bytes that stop the owner */
-#define REPLAY_MAX      (64u * 1024u) /* request body kept for a retry */
-#define INTERIM_MAX     10            /* 1xx answers before the origin counts as broken */
-#define FRESH_TRIES_MAX 3             /* reused connections found closed in one exchange */
-#define BACKOFF_MS      25            /* before asking the same server again; doubles */
-#define ARENA_FIRST     2048
-
-enum fetch_state {
-    STATE_IDLE,
-    STATE_BACKOFF,
-    STATE_CONNECTING,
-    STATE_AWAITING, /* request going out or gone, no final head yet */
-    STATE_BODY,
-    STATE_ENDED,
-};
-
-struct fetch {
-    struct fetch *prev, *next; /* of the pool's exchanges */
-    struct pool *pool;
-    struct loop *loop;
-    struct origins *origins;
-    struct origin *origin;
-    struct fetch_request request;
-    const struct fetch_ops *ops;
-    void *owner;
-    enum fetch_state state;
-    struct upconn *uc;            /* lent connection of this attempt */
-    struct origin_server *server; /* of the last attempt */
-    struct deadline phase;        /* connect, first byte, idle or back-off */
-    struct deadline total;
-    struct deferred deferred;     /* start failure, `writable`, freeing */
-    enum fetch_error start_error; /* to be delivered from the loop */
-    uint64_t tried;               /* servers that failed, by index */
-    unsigned attempts;            /* counted retries so far */
-    unsigned stale_conns;         /* reused connections that turned out closed */
-    unsigned interims;
-    uint64_t out_mark; /* stream.bytes_out at the start of the attempt */
-    msec_t request_time;
-    bool sent_any;      /* over all attempts */
-    bool got_byte;      /* of an answer, this attempt */
-    bool body_ended;    /* the owner has sent its last piece */
-    bool tell_writable; /* deliver `writable` from the loop */
-    bool replay_lost;   /* the request body outgrew the replay buffer */
-    bool paused;
-    bool aborting; /* fetch_abort_all() has come across it */
-    bool freed;
-    struct strbuf replay; /* request body as sent, for a retry */
-    struct guard guard;
-    struct strbuf in; /* a head that has not arrived whole */
-    struct msg msg;
-    struct body body;
-    struct str early; /* bytes after a 101 */
-    struct arena arena;
-    char first[ARENA_FIRST];
-};
+#define FRESH_TRIES_MAX 3  /* reused connections found closed in one exchange */
+#define BACKOFF_MS      25 /* before asking the same server again; doubles */
 
 static void attempt_begin(struct fetch *f);
-static void attempt_failed(struct fetch *f, enum fetch_error e);
 static void on_connected(struct stream *s);
-static void on_readable(struct stream *s);
-static void on_written(struct stream *s);
 static void on_failed(struct stream *s, enum stream_error e);
 
 static const struct stream_ops fetch_stream_ops = {
     .connected = on_connected,
-    .readable = on_readable,
-    .written = on_written,
+    .readable = fetch_on_readable,
+    .written = fetch_on_written,
     .failed = on_failed,
 };
-
-static struct fetch *fetch_of(struct stream *s)
-{
-    return container_of(s, struct upconn, stream)->user;
-}
 
 /* ---- lifetime --------------------------------------------------------------------------- */
 
@@ -144,7 +80,7 @@ static void note_failure(struct fetch *f)
     }
 }
 
-static void note_success(struct fetch *f)
+void fetch_note_success(struct fetch *f)
 {
     if (f->request.pinned == NULL) {
         origin_server_succeeded(f->server);
@@ -152,7 +88,7 @@ static void note_success(struct fetch *f)
 }
 
 /* Gives the connection up: for reuse if `clean`, else closed. */
-static void release_conn(struct fetch *f, bool clean)
+void fetch_release_conn(struct fetch *f, bool clean)
 {
     struct upconn *uc = f->uc;
     if (uc == NULL) {
@@ -178,7 +114,7 @@ void fetch_free(struct fetch *f)
     unlink_fetch(f);
     deadline_cancel(&f->phase);
     deadline_cancel(&f->total);
-    release_conn(f, false);
+    fetch_release_conn(f, false);
     loop_defer(f->loop, &f->deferred);
 }
 
@@ -201,7 +137,7 @@ static void on_deferred(struct deferred *d)
     if (f->start_error != FETCH_OK) {
         enum fetch_error e = f->start_error;
         f->start_error = FETCH_OK;
-        attempt_failed(f, e);
+        fetch_attempt_failed(f, e);
         return;
     }
     if (f->tell_writable && !f->body_ended && f->state == STATE_AWAITING) {
@@ -211,13 +147,13 @@ static void on_deferred(struct deferred *d)
 }
 
 /* Ends the exchange and tells the owner. */
-static void finish(struct fetch *f, enum fetch_error e)
+void fetch_finish(struct fetch *f, enum fetch_error e)
 {
     f->state = STATE_ENDED;
     f->start_error = FETCH_OK;
     deadline_cancel(&f->phase);
     deadline_cancel(&f->total);
-    release_conn(f, false);
+    fetch_release_conn(f, false);
     if (e == FETCH_OK) {
         f->ops->done(f);
     } else {
@@ -245,12 +181,6 @@ static void fail_later(struct fetch *f, enum fetch_error e)
     loop_defer(f->loop, &f->deferred);
 }
 
-static void send_segment(struct fetch *f, const void *p, size_t n)
-{
-    struct segment seg = {.p = p, .n = n};
-    stream_send(&f->uc->stream, &seg, 1);
-}
-
 /* The connection stands: the request goes out. */
 static void send_request(struct fetch *f)
 {
@@ -260,9 +190,9 @@ static void send_request(struct fetch *f)
     f->in.n = 0;
     f->got_byte = false;
     f->out_mark = f->uc->stream.bytes_out;
-    send_segment(f, f->request.head.p, f->request.head.n);
+    fetch_send_segment(f, f->request.head.p, f->request.head.n);
     if (f->replay.n > 0) {
-        send_segment(f, f->replay.p, f->replay.n);
+        fetch_send_segment(f, f->replay.p, f->replay.n);
     }
     if (f->body_ended) {
         deadline_set(f->loop, &f->phase, f->request.timeout.first_byte);
@@ -337,7 +267,7 @@ static bool may_retry(struct fetch *f, enum fetch_error e, bool reused, bool sen
     return true;
 }
 
-static void attempt_failed(struct fetch *f, enum fetch_error e)
+void fetch_attempt_failed(struct fetch *f, enum fetch_error e)
 {
     bool reused = f->uc != NULL && f->uc->exchanges > 0;
     bool sent = f->uc != NULL && f->uc->stream.bytes_out > f->out_mark;
@@ -348,10 +278,10 @@ static void attempt_failed(struct fetch *f, enum fetch_error e)
         note_failure(f);
     }
     if (!again) {
-        finish(f, e);
+        fetch_finish(f, e);
         return;
     }
-    release_conn(f, false);
+    fetch_release_conn(f, false);
     if (f->attempts == attempts || f->origin->n_servers > f->attempts) {
         attempt_begin(f);
         return;
@@ -368,14 +298,14 @@ static void on_phase(struct deadline *d)
         attempt_begin(f);
         return;
     }
-    attempt_failed(f, FETCH_TIMEOUT);
+    fetch_attempt_failed(f, FETCH_TIMEOUT);
 }
 
 static void on_total(struct deadline *d)
 {
     struct fetch *f = container_of(d, struct fetch, total);
     note_failure(f);
-    finish(f, FETCH_TIMEOUT);
+    fetch_finish(f, FETCH_TIMEOUT);
 }
 
 static void on_connected(struct stream *s)
@@ -387,271 +317,10 @@ static void on_failed(struct stream *s, enum stream_error e)
 {
     struct fetch *f = fetch_of(s);
     (void)e;
-    attempt_failed(f, f->state == STATE_CONNECTING ? FETCH_CONNECT : FETCH_RESET);
+    fetch_attempt_failed(f, f->state == STATE_CONNECTING ? FETCH_CONNECT : FETCH_RESET);
 }
 
-/* ---- the request body ------------------------------------------------------------------- */
-
-/* Does a connection stand that takes body bytes? Between two attempts there is none. */
-static bool takes_body(const struct fetch *f)
-{
-    return f->uc != NULL && (f->state == STATE_AWAITING || f->state == STATE_BODY);
-}
-
-/* Keeps bytes for another attempt; those that come between two attempts are kept whatever their
- * number, which fetch_body_full() bounds, and go out with the next one. */
-static void body_bytes(struct fetch *f, const void *p, size_t n)
-{
-    if (!f->replay_lost && (f->replay.n + n <= REPLAY_MAX || !takes_body(f))) {
-        strbuf_add(&f->replay, p, n);
-    } else if (!f->replay_lost) {
-        f->replay_lost = true;
-        strbuf_free(&f->replay);
-    }
-}
-
-void fetch_send(struct fetch *f, struct str piece)
-{
-    if (piece.n == 0 || f->state == STATE_ENDED) {
-        return;
-    }
-    char line[20];
-    size_t n = 0;
-    if (f->request.body == FRAMING_CHUNKED) {
-        static const char hex[] = "0123456789abcdef";
-        int shift = 60;
-        while (shift > 0 && (piece.n >> shift) == 0) {
-            shift -= 4;
-        }
-        for (; shift >= 0; shift -= 4) {
-            line[n++] = hex[piece.n >> shift & 15];
-        }
-        line[n++] = '\r';
-        line[n++] = '\n';
-    }
-    size_t crlf = n > 0 ? 2 : 0;
-    struct segment segs[3] = {
-        {.p = line, .n = n}, {.p = piece.p, .n = piece.n}, {.p = "\r\n", .n = crlf}};
-    if (takes_body(f)) {
-        stream_send(&f->uc->stream, segs, 3);
-    }
-    body_bytes(f, line, n);
-    body_bytes(f, piece.p, piece.n);
-    body_bytes(f, "\r\n", crlf);
-    if (takes_body(f) && f->uc->stream.pending > 0) {
-        deadline_set(f->loop, &f->phase, f->request.timeout.idle);
-    }
-}
-
-void fetch_send_end(struct fetch *f)
-{
-    if (f->body_ended) {
-        return;
-    }
-    f->body_ended = true;
-    if (f->request.body == FRAMING_CHUNKED) {
-        if (takes_body(f)) {
-            send_segment(f, "0\r\n\r\n", 5);
-        }
-        body_bytes(f, "0\r\n\r\n", 5);
-    }
-    if (f->state == STATE_AWAITING) {
-        deadline_set(f->loop, &f->phase, f->request.timeout.first_byte);
-    }
-}
-
-bool fetch_body_full(const struct fetch *f)
-{
-    return f->state != STATE_AWAITING ||
-           (f->uc != NULL && f->uc->stream.pending > SEND_HIGH_WATER);
-}
-
-static void on_written(struct stream *s)
-{
-    struct fetch *f = fetch_of(s);
-    if (f->state != STATE_AWAITING) {
-        return;
-    }
-    if (f->body_ended) {
-        deadline_set(f->loop, &f->phase, f->request.timeout.first_byte);
-        return;
-    }
-    if (s->pending == 0) {
-        deadline_cancel(&f->phase); /* now the client's own deadline counts */
-    } else {
-        deadline_set(f->loop, &f->phase, f->request.timeout.idle);
-    }
-    if (s->pending <= SEND_HIGH_WATER / 2) {
-        f->ops->writable(f);
-    }
-}
-
-/* ---- the answer ------------------------------------------------------------------------- */
-
-/* The message is complete; `surplus`: bytes follow that nobody asked for. */
-static void answer_done(struct fetch *f, bool surplus)
-{
-    bool written = f->body_ended && f->uc->stream.pending == 0;
-    bool clean = !surplus && written && f->msg.keep_alive;
-    release_conn(f, clean);
-    finish(f, FETCH_OK);
-}
-
-static void body_input(struct fetch *f, struct str in)
-{
-    for (;;) {
-        size_t used;
-        struct str piece;
-        enum body_result r = body_next(&f->body, in, &used, &piece);
-        in = str_skip(in, used);
-        if (r == BODY_DATA) {
-            f->ops->data(f, piece);
-            if (f->state != STATE_BODY) {
-                return;
-            }
-            continue;
-        }
-        if (r == BODY_DONE) {
-            answer_done(f, in.n > 0);
-        } else if (r == BODY_ERROR) {
-            attempt_failed(f, FETCH_BAD);
-        } else if (!f->paused) {
-            deadline_set(f->loop, &f->phase, f->request.timeout.idle);
-        }
-        return;
-    }
-}
-
-/* 101 (RFC 9110 7.8): only if it was asked for; the connection changes hands. */
-static void switch_protocols(struct fetch *f, struct str rest)
-{
-    if (!f->request.upgrade || !f->msg.upgrade) {
-        attempt_failed(f, FETCH_BAD);
-        return;
-    }
-    f->early = arena_dup(&f->arena, rest);
-    f->state = STATE_ENDED;
-    deadline_cancel(&f->phase);
-    deadline_cancel(&f->total);
-    note_success(f);
-    f->ops->upgraded(f, &f->msg);
-}
-
-/* A complete head at the start of `in`. Returns what follows it; ends the exchange if it is
- * bad. */
-static struct str head_input(struct fetch *f, struct str in, size_t head_len)
-{
-    struct str rest = str_skip(in, head_len);
-    struct str head = arena_dup(&f->arena, str_make(in.p, head_len));
-    struct h1_verdict v = h1_parse_response(head, f->request.method, &f->arena, &f->msg);
-    f->guard = (struct guard){0};
-    if (v.status != 0) {
-        static struct log_limit limit;
-        if (log_allowed(&limit)) {
-            log_warn("upstream %.*s: bad answer: %s", STR_ARG(f->server->settings->url), v.why);
-        }
-        attempt_failed(f, FETCH_BAD);
-        return STR_NULL;
-    }
-    if (f->msg.status == 101) {
-        switch_protocols(f, rest);
-        return STR_NULL;
-    }
-    if (f->msg.status < 200) {
-        if (++f->interims > INTERIM_MAX) {
-            attempt_failed(f, FETCH_BAD);
-        } else if (f->msg.status != 100 && f->ops->interim != NULL) {
-            f->ops->interim(f, &f->msg);
-        }
-        return rest;
-    }
-    f->state = STATE_BODY;
-    body_start(&f->body, &f->msg);
-    note_success(f);
-    f->ops->head(f, &f->msg);
-    return rest;
-}
-
-/* Keeps an incomplete head for the next read. */
-static void keep_input(struct fetch *f, struct str in)
-{
-    if (in.p == f->in.p) {
-        return;
-    }
-    if (f->in.n > 0 && in.p > f->in.p && in.p < f->in.p + f->in.n) {
-        strbuf_consume(&f->in, (size_t)(in.p - f->in.p));
-        return;
-    }
-    f->in.n = 0;
-    strbuf_add_str(&f->in, in);
-}
-
-static void answer_input(struct fetch *f, struct str in)
-{
-    const struct guard_limits limits = {f->request.head_limit, f->request.line_limit,
-                                        f->request.line_limit, f->request.count_limit};
-    if (f->in.n > 0) {
-        strbuf_add_str(&f->in, in);
-        in = strbuf_str(&f->in);
-    }
-    while (f->state == STATE_AWAITING && in.n > 0) {
-        size_t head_len = 0;
-        int status;
-        const char *why = NULL;
-        switch (guard_scan(&f->guard, in, &limits, true, &head_len, &status, &why)) {
-        case GUARD_MORE: keep_input(f, in); return;
-        case GUARD_REFUSE:
-            log_debug("upstream %.*s: bad answer: %s", STR_ARG(f->server->settings->url), why);
-            attempt_failed(f, FETCH_BAD);
-            return;
-        case GUARD_DONE: in = head_input(f, in, head_len); break;
-        }
-    }
-    if (f->state == STATE_BODY) {
-        body_input(f, in);
-    }
-    f->in.n = 0;
-}
-
-static void on_readable(struct stream *s)
-{
-    struct fetch *f = fetch_of(s);
-    size_t n = 0;
-    switch (stream_read(s, f->loop->scratch, LOOP_SCRATCH_SIZE, &n)) {
-    case IO_AGAIN:
-    case IO_ERROR: return; /* `failed` follows an error */
-    case IO_EOF:
-        stream_want_read(s, false);
-        if (f->state == STATE_BODY && body_complete_at_eof(&f->body)) {
-            f->msg.keep_alive = false;
-            answer_done(f, false);
-        } else {
-            attempt_failed(f, FETCH_RESET);
-        }
-        return;
-    case IO_OK: break;
-    }
-    f->got_byte = true;
-    answer_input(f, str_make(f->loop->scratch, n));
-}
-
-void fetch_pause(struct fetch *f)
-{
-    if (f->state == STATE_BODY && !f->paused) {
-        f->paused = true;
-        deadline_cancel(&f->phase);
-        stream_want_read(&f->uc->stream, false);
-    }
-}
-
-void fetch_resume(struct fetch *f)
-{
-    if (f->paused && f->state == STATE_BODY) {
-        f->paused = false;
-        deadline_set(f->loop, &f->phase, f->request.timeout.idle);
-        stream_want_read(&f->uc->stream, true);
-    }
-}
+/* ---- the end of a drain ------------------------------------------------------------------ */
 
 void fetch_abort_all(struct pool *pool)
 {
@@ -667,7 +336,7 @@ void fetch_abort_all(struct pool *pool)
             return;
         }
         f->aborting = false;
-        finish(f, FETCH_RESET);
+        fetch_finish(f, FETCH_RESET);
     }
 }
 
