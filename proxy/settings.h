@@ -301,6 +301,7 @@ struct limit_settings {
     msec_t body_timeout;       /* between two pieces of a request body; default 30s */
     msec_t idle_timeout;       /* keep-alive connection without a request; default 60s */
     msec_t write_timeout;      /* a client that takes no byte; default 30s */
+    size_t min_rate;           /* bytes per second of a slow body, 0: any; default 1 KiB */
     msec_t drain_timeout;      /* SIGTERM to exit; default 30s */
     msec_t tunnel_timeout;     /* an upgraded connection without traffic; default 1h */
 };

@@ -429,6 +429,15 @@ void stream_send(struct stream *s, const struct segment *segs, size_t n)
     }
 }
 
+int64_t stream_delivered(const struct stream *s)
+{
+    int queued = 0;
+    if (s->fd >= 0 && ioctl(s->fd, TIOCOUTQ, &queued) != 0) {
+        queued = 0;
+    }
+    return (int64_t)s->bytes_out - queued;
+}
+
 static void finish_shutdown(struct stream *s)
 {
     if (s->ssl != NULL) {

@@ -105,6 +105,10 @@ void stream_want_read(struct stream *s, bool want);
  * 8 segments. */
 void stream_send(struct stream *s, const struct segment *segs, size_t n);
 
+/* Payload that has left this machine's socket for good: taken by the peer's kernel. With TLS
+ * and on Unix sockets an estimate, of use for differences only. */
+int64_t stream_delivered(const struct stream *s);
+
 /* Ends our side in an orderly way once the queue is empty (shutdown or close_notify). */
 void stream_shutdown(struct stream *s);
 

@@ -16,6 +16,7 @@
 #include "base/loop.h"
 #include "base/str.h"
 #include "base/stream.h"
+#include "flow/pace.h"
 #include "http/guard.h"
 
 struct request;
@@ -40,11 +41,13 @@ struct client {
     struct tunnel *tunnel;      /* CLIENT_TUNNEL */
     struct strbuf in;           /* input not consumed yet; empty while idle */
     struct guard guard;         /* progress in the current head */
-    struct deadline deadline;   /* of the current state */
+    struct deadline deadline;   /* for the peer's next bytes, by the state */
+    struct deadline stall;      /* for the peer to take what is queued */
+    struct pace sending;        /* what is queued; since the queue was empty last */
+    struct pace body;           /* the active request's body */
     struct deferred deferred;   /* continue with input; free */
     struct addr peer;           /* after the PROXY protocol */
     SSL *ssl;                   /* waits for the PROXY protocol's header to end; else NULL */
-    msec_t head_at;             /* when the first byte of the current head came */
     uint32_t requests;          /* answered so far */
     uint16_t lingered_kb;       /* discarded while lingering */
     uint8_t state;              /* enum client_state */
@@ -71,6 +74,9 @@ void client_request_done(struct client *c, bool keep);
 
 /* Opens or shuts the flow of body bytes to the active request (back-pressure, 100-continue). */
 void client_want_body(struct client *c, bool want);
+
+/* Bytes have been sent on the stream: sees to it that the peer takes them in time. */
+void client_sent(struct client *c);
 
 /* The connection becomes a tunnel: the request is over. Returns input that came early. */
 struct str client_become_tunnel(struct client *c, struct tunnel *t);

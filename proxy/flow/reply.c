@@ -31,10 +31,7 @@ void reply_send(struct request *rq, const struct segment *segs, size_t n)
         rq->bytes_sent += segs[i].n;
     }
     stream_send(&c->stream, segs, n);
-    if (c->stream.pending > 0 && !c->body_open) {
-        deadline_set(rq->worker->loop, &c->deadline,
-                     config_settings(rq->config)->limits.write_timeout);
-    }
+    client_sent(c);
 }
 
 bool reply_full(const struct request *rq)

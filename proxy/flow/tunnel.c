@@ -79,7 +79,15 @@ static void pass(struct tunnel *t, struct stream *from, struct stream *to, struc
     if (to->pending > TUNNEL_HIGH_WATER) {
         stream_want_read(from, false);
     }
+    client_sent(t->client);
     touch(t);
+}
+
+/* Both sides have said their last and all of it has been passed on. */
+static bool is_over(const struct tunnel *t)
+{
+    return t->client_ended && t->upstream_ended && t->client->stream.pending == 0 &&
+           t->uc->stream.pending == 0;
 }
 
 void tunnel_start(struct client *c, struct upconn *uc, struct str from_upstream,
@@ -102,14 +110,17 @@ void tunnel_start(struct client *c, struct upconn *uc, struct str from_upstream,
     }
     stream_want_read(&uc->stream, true);
     touch(t);
+    if (c->input_ended) {
+        tunnel_client_end(t);
+    }
 }
 
-static void side_ended(struct tunnel *t, struct stream *other, bool both)
+/* One side has ended: so does ours towards the other, behind what is queued there. */
+static void side_ended(struct tunnel *t, struct stream *other)
 {
-    if (both) {
+    stream_shutdown(other);
+    if (is_over(t)) {
         tunnel_end(t, false);
-    } else {
-        stream_shutdown(other);
     }
 }
 
@@ -123,7 +134,7 @@ static void on_readable(struct stream *s)
     case IO_EOF:
         t->upstream_ended = true;
         stream_want_read(s, false);
-        side_ended(t, &t->client->stream, t->client_ended);
+        side_ended(t, &t->client->stream);
         return;
     case IO_OK: break;
     }
@@ -134,7 +145,9 @@ static void on_written(struct stream *s)
 {
     struct tunnel *t = tunnel_of(s);
     touch(t);
-    if (s->pending <= TUNNEL_LOW_WATER && !t->client_ended) {
+    if (is_over(t)) {
+        tunnel_end(t, false);
+    } else if (s->pending <= TUNNEL_LOW_WATER && !t->client_ended) {
         stream_want_read(&t->client->stream, true);
     }
 }
@@ -153,13 +166,15 @@ void tunnel_client_input(struct tunnel *t, struct str in)
 void tunnel_client_end(struct tunnel *t)
 {
     t->client_ended = true;
-    side_ended(t, &t->uc->stream, t->upstream_ended);
+    side_ended(t, &t->uc->stream);
 }
 
 void tunnel_client_written(struct tunnel *t)
 {
     touch(t);
-    if (t->client->stream.pending <= TUNNEL_LOW_WATER && !t->upstream_ended) {
+    if (is_over(t)) {
+        tunnel_end(t, false);
+    } else if (t->client->stream.pending <= TUNNEL_LOW_WATER && !t->upstream_ended) {
         stream_want_read(&t->uc->stream, true);
     }
 }
