@@ -284,6 +284,7 @@ static void publish(struct request *rq, const struct msg *m, const struct tag_se
         .status = m->status,
         .head = arena_dup(&f->arena, strbuf_str(out)),
         .etag = arena_dup(&f->arena, msg_get(m, FIELD_ETAG)),
+        .age = arena_dup(&f->arena, msg_get(m, FIELD_AGE)),
         .date = arena_dup(&f->arena, msg_get(m, FIELD_DATE)),
         .last_modified = arena_dup(&f->arena, msg_get(m, FIELD_LAST_MODIFIED)),
         .variant = arena_dup(&f->arena, rq->name),

@@ -82,7 +82,7 @@ struct flight_view {
 struct flight_head {
     int status;
     struct str head; /* stored form, as entry_spec.head */
-    struct str etag, date, last_modified;
+    struct str etag, age, date, last_modified;
     struct str vary;    /* names it varies on, as vary_list() writes them; empty: none */
     struct str variant; /* full name of the variant it is */
     int64_t length;     /* of the body, -1 unknown */

@@ -79,9 +79,12 @@ bool reply_full(const struct request *rq);
 void reply_render_fields(struct request *rq, const struct msg *m, struct str omit,
                          struct strbuf *out);
 
-/* The same for an entry: without ETag, which is kept apart because a gzipped delivery weakens
- * it, and with Accept-Ranges as Larder serves them. */
+/* The same for an entry: without ETag and Age, which are kept apart because each delivery
+ * writes its own, and with Accept-Ranges as Larder serves them. */
 void reply_render_stored_fields(struct request *rq, const struct msg *m, struct str omit,
                                 struct strbuf *out);
+
+/* Does a `header` directive of the route take the origin's field away? */
+bool reply_removes(const struct route_settings *route, struct str name);
 
 #endif

@@ -67,7 +67,4 @@ bool reply_entry_range(struct request *rq, struct entry *e);
 /* Fields that are written elsewhere: computed on each delivery, or framing. */
 bool reply_computes(enum field_id id);
 
-/* Does a `header` directive of the route take the origin's field away? */
-bool reply_removes(const struct route_settings *route, struct str name);
-
 #endif

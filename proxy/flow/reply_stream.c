@@ -45,14 +45,23 @@ void reply_head(struct request *rq, const struct msg *m)
                 keep ? msg_get(m, FIELD_CONTENT_LENGTH) : STR_NULL);
 }
 
+/* What the stored form leaves out, because each delivery of the entry computes it. */
+static void write_kept_apart(struct strbuf *out, const struct flight_head *h)
+{
+    if (h->etag.n > 0) {
+        h1_write_field(out, STR("ETag"), h->etag);
+    }
+    if (h->age.n > 0) {
+        h1_write_field(out, STR("Age"), h->age);
+    }
+}
+
 void reply_stored_head(struct request *rq, const struct flight_head *h)
 {
     rq->status = h->status;
     rq->head.n = 0;
     strbuf_add_str(&rq->head, h->head);
-    if (h->etag.n > 0) {
-        h1_write_field(&rq->head, STR("ETag"), h->etag);
-    }
+    write_kept_apart(&rq->head, h);
     finish_head(rq, h->length, STR_NULL);
 }
 
@@ -67,9 +76,7 @@ void reply_part_head(struct request *rq, const struct flight_head *h,
     rq->status = 206;
     rq->head.n = 0;
     strbuf_add_str(&rq->head, reply_rewrite_head(rq, h->head, REPLY_PARTIAL, omit, 1));
-    if (h->etag.n > 0) {
-        h1_write_field(&rq->head, STR("ETag"), h->etag);
-    }
+    write_kept_apart(&rq->head, h);
     h1_write_field(&rq->head, STR("Content-Range"), str_make(range, (size_t)n));
     finish_head(rq, (int64_t)(part->last - part->first + 1), STR_NULL);
 }

@@ -53,9 +53,13 @@ static bool confirms(const struct entry *e, const struct msg *m)
            str_eq(modified, entry_last_modified(e));
 }
 
-/* May a 304 replace this stored field (RFC 9111 3.2)? */
-static bool updates(const struct msg *m, const struct field *f)
+/* May a 304 replace this stored field (RFC 9111 3.2)? What the route sets or removes stays so.
+ */
+static bool updates(const struct request *rq, const struct msg *m, const struct field *f)
 {
+    if (reply_removes(rq->route, f->name)) {
+        return false;
+    }
     switch (f->id) {
     case FIELD_CONTENT_LENGTH:
     case FIELD_CONTENT_ENCODING:
@@ -123,12 +127,12 @@ static bool merge(struct request *rq, const struct entry *e, const struct msg *m
         return false;
     }
     for (size_t i = 0; i < m->n_fields; i++) {
-        if (updates(m, &m->fields[i])) {
+        if (updates(rq, m, &m->fields[i])) {
             remove_named(out, m->fields[i].name);
         }
     }
     for (size_t i = 0; i < m->n_fields; i++) {
-        if (updates(m, &m->fields[i])) {
+        if (updates(rq, m, &m->fields[i])) {
             msg_add(out, &rq->arena, m->fields[i].name, m->fields[i].value);
         }
     }
@@ -138,15 +142,20 @@ static bool merge(struct request *rq, const struct entry *e, const struct msg *m
     return true;
 }
 
-static struct str render(struct request *rq, const struct msg *m)
+/* omit: fields that the 304 forbids to store (no-cache="…", private="…"). */
+static struct str render(struct request *rq, struct msg *m, struct str omit)
 {
+    struct str name;
+    while (str_next(&omit, ',', &name)) {
+        remove_named(m, name);
+    }
+    msg_remove(m, FIELD_ETAG); /* these two are computed on each delivery */
+    msg_remove(m, FIELD_AGE);
     struct strbuf *out = &rq->worker->build;
     out->n = 0;
     h1_write_status_line(out, m->status, m->reason);
     for (size_t i = 0; i < m->n_fields; i++) {
-        if (m->fields[i].id != FIELD_ETAG) { /* kept apart: a gzipped delivery weakens it */
-            h1_write_field(out, m->fields[i].name, m->fields[i].value);
-        }
+        h1_write_field(out, m->fields[i].name, m->fields[i].value);
     }
     struct str head = arena_dup(&rq->arena, strbuf_str(out));
     out->n = 0;
@@ -154,9 +163,10 @@ static struct str render(struct request *rq, const struct msg *m)
 }
 
 /* The stored body under the merged head, with new times and this flight's stamp. */
-static struct entry *freshened(struct request *rq, const struct entry *e, const struct msg *m,
+static struct entry *freshened(struct request *rq, const struct entry *e, struct msg *m,
                                const struct store_verdict *sv)
 {
+    struct str head = render(rq, m, sv->omit_fields);
     const struct entry_spec spec = {
         .name = entry_name(e),
         .host = entry_host(e),
@@ -176,7 +186,7 @@ static struct entry *freshened(struct request *rq, const struct entry *e, const 
         .route = entry_route(e),
         .tags = entry_tags(e),
         .vary = entry_vary(e),
-        .head = render(rq, m),
+        .head = head,
         .coding = (enum entry_coding)e->coding,
         .body_length = e->body_length,
         .body = entry_body(e),
