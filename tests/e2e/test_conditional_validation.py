@@ -154,3 +154,27 @@ def test_the_age_of_what_was_confirmed_begins_anew(larder, origin):
     hit = proxy.get("/a")
     assert hit.x_cache == "HIT" and len(hit.all("age")) == 1 and int(hit.header("age")) <= 1
     assert cache_status(hit)["ttl"] >= 99
+
+
+def test_a_304_does_not_bring_back_what_the_route_removes(larder, origin):
+    conf = CONF.replace("ttl 60s }", "ttl 60s; header remove Server; header set X-Frame-Options DENY }")
+    fields = {"ETag": '"v1"', "Cache-Control": "max-age=1", "Server": "secret/1.0",
+              "X-Frame-Options": "ALLOW"}
+    origin.route("/a", lambda x: x.run(
+        answer(304 if x.request.header("if-none-match") else 200,
+               b"" if x.request.header("if-none-match") else b"hello", fields)), method="GET")
+    proxy = larder(conf, origin=origin.url)
+    proxy.get("/a")
+    for got in (expired(proxy), proxy.get("/a")):
+        assert got.header("server") is None and got.all("x-frame-options") == ["DENY"]
+
+
+def test_a_304_that_forbids_a_field(larder, origin):
+    source = Origin(origin, ETag='"v1"')
+    source.extra = {"X-Mine": "swordfish"}
+    proxy = larder(CONF, origin=origin.url)
+    proxy.get("/a")
+    source.extra = {"X-Mine": "swordfish", "Cache-Control": 'max-age=1, private="X-Mine"'}
+    assert expired(proxy).status == 200
+    hit = proxy.get("/a")
+    assert b"swordfish" not in hit.raw and hit.body == source.body
