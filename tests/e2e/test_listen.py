@@ -28,6 +28,13 @@ def has_ipv6():
         return False
 
 
+def start(larder, origin, conf):
+    """A proxy that listens on all its addresses: the harness waits for the first one only."""
+    proxy = larder(conf, origin=origin.url)
+    eventually(lambda: "listening on" in proxy.stderr())
+    return proxy
+
+
 def fill(proxy, n):
     """n connections that are served. Those of the harness, or of a test's previous step, may
     not have been noticed as closed yet."""
@@ -42,8 +49,7 @@ def fill(proxy, n):
 
 def test_several_addresses_share_one_cache(larder, origin):
     second = free_port()
-    proxy = larder(f"listen 127.0.0.1:%PORT%\nlisten 127.0.0.2:{second}\n" + CONF,
-                   origin=origin.url)
+    proxy = start(larder, origin, f"listen 127.0.0.1:%PORT%\nlisten 127.0.0.2:{second}\n" + CONF)
     assert proxy.get("/a", [("Host", "h")]).x_cache == "MISS"
     with RawClient(second, host="127.0.0.2") as c:
         assert c.get("/a", [("Host", "h")]).x_cache == "HIT"
@@ -52,7 +58,7 @@ def test_several_addresses_share_one_cache(larder, origin):
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
 def test_ipv6(larder, origin):
     port = free_port()
-    proxy = larder(f"listen 127.0.0.1:%PORT%\nlisten [::1]:{port}\n" + CONF, origin=origin.url)
+    proxy = start(larder, origin, f"listen 127.0.0.1:%PORT%\nlisten [::1]:{port}\n" + CONF)
     with RawClient(port, host="::1") as c:
         assert c.get("/a").status == 200
     assert proxy.access_log(1)[0]["client"] == "::1"
@@ -60,7 +66,7 @@ def test_ipv6(larder, origin):
 
 def test_unix_socket(larder, origin, tmp_path):
     path = str(tmp_path / "larder.sock")
-    proxy = larder(f"listen 127.0.0.1:%PORT%\nlisten unix:{path}\n" + CONF, origin=origin.url)
+    proxy = start(larder, origin, f"listen 127.0.0.1:%PORT%\nlisten unix:{path}\n" + CONF)
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
     with RawClient(0, unix=path) as c:
         assert [c.get("/a").x_cache for _ in range(2)] == ["MISS", "HIT"]
@@ -71,8 +77,7 @@ def test_unix_socket(larder, origin, tmp_path):
 
 def test_unix_socket_is_shared_by_all_workers(larder, origin, tmp_path):
     path = str(tmp_path / "larder.sock")
-    proxy = larder(f"workers 4\nlisten 127.0.0.1:%PORT%\nlisten unix:{path}\n" + CONF,
-                   origin=origin.url)
+    proxy = start(larder, origin, f"workers 4\nlisten 127.0.0.1:%PORT%\nlisten unix:{path}\n" + CONF)
     clients = [RawClient(0, unix=path) for _ in range(50)]
     for c in clients:
         assert c.get("/a").status == 200
