@@ -180,6 +180,35 @@ struct status_rule {
     msec_t ttl; /* -1: the route's */
 };
 
+enum condition_kind {
+    CONDITION_HEADER, /* bypass: a request field; store: a field of the answer */
+    CONDITION_COOKIE, /* of the request */
+    CONDITION_QUERY,  /* a parameter of the request */
+    CONDITION_STATUS, /* of the answer */
+};
+
+enum condition_match {
+    CONDITION_PRESENT, /* NAME: it is there */
+    CONDITION_EQUALS,  /* NAME=VALUE */
+    CONDITION_GLOB,    /* NAME ~ GLOB */
+};
+
+/* One test of `bypass if …` or `store if …`. */
+struct condition {
+    enum condition_kind kind;
+    enum condition_match match; /* kinds with a name */
+    bool negated;
+    struct str name;    /* field (lower case), cookie or parameter (decoded) */
+    struct str value;   /* CONDITION_EQUALS, CONDITION_GLOB */
+    uint16_t *statuses; /* CONDITION_STATUS */
+    size_t n_statuses;
+};
+
+struct condition_list {
+    struct condition *list;
+    size_t n;
+};
+
 enum header_op_kind {
     HEADER_SET,
     HEADER_ADD,
@@ -245,13 +274,18 @@ struct route_settings {
     msec_t stale_if_error;        /* stale_if_error D; 0 */
     struct status_rule *statuses; /* status … ; n_statuses 0: the default of the ttl mode */
     size_t n_statuses;
-    bool store_private;    /* store private */
-    bool store_set_cookie; /* store set-cookie */
-    bool etag;             /* etag on: make one where the origin sends none */
-    bool honor_client_cc;  /* client_cache_control honor */
-    bool method_body;      /* method_body on */
-    int64_t compress;      /* compress SIZE: bodies of at least this many bytes; -1 off */
-    int64_t max_object;    /* max_object SIZE */
+    bool store_private;             /* store private */
+    bool store_set_cookie;          /* store set-cookie */
+    struct condition_list bypass;   /* bypass if …: one that holds suffices */
+    struct condition_list store_if; /* store if …: all must hold */
+    int64_t store_least;  /* store if size: bytes that a body must have at least … */
+    int64_t store_below;  /* … and less than so many; 0: no such bound */
+    bool etag;            /* etag on: make one where the origin sends none */
+    bool honor_client_cc; /* client_cache_control honor */
+    bool method_body;     /* method_body on */
+    int64_t max_key_body; /* max_key_body SIZE: request bodies that enter a key */
+    int64_t compress;     /* compress SIZE: bodies of at least this many bytes; -1 off */
+    int64_t max_object;   /* max_object SIZE */
     struct str_list
         forward_headers;       /* forward_headers +X …: extends the allow-list, lower case */
     struct key_template *tags; /* tag …: one template each */

@@ -101,6 +101,16 @@ static bool check_word(struct conf_build *b, struct conf_stmt *s, unsigned conte
 {
     s->is = conf_directive_find(s->word, context);
     if (s->is != NULL) {
+        const struct conf_directive *form = NULL;
+
+        if (s->n_args > 0) {
+            form = conf_directive_form(s->is, s->args[0].text);
+        }
+        if (form != NULL) {
+            s->is = form;
+            s->args++;
+            s->n_args--;
+        }
         return true;
     }
     unsigned elsewhere = contexts_of(s->word);
@@ -122,14 +132,16 @@ static bool refuse_later(struct conf_build *b, struct conf_span at, const char *
     return false;
 }
 
-/* Directives, and forms of directives ("store if"), that a later version brings. */
+/* Directives, and forms of directives ("stale_if_error unverified"), that a later version
+ * brings. */
 static bool check_available(struct conf_build *b, const struct conf_stmt *s)
 {
     if ((s->is->flags & CONF_LATER) != 0) {
         return refuse_later(b, s->at, s->is->name);
     }
     for (size_t i = 0; i < DIRECTIVE_COUNT; i++) {
-        if (conf_directives[i].name[0] != s->word.p[0]) {
+        if (conf_directives[i].name[0] != s->word.p[0] ||
+            (conf_directives[i].flags & CONF_LATER) == 0) {
             continue; /* before any counting: this runs for every statement */
         }
         struct str name = str_from(conf_directives[i].name);

@@ -108,6 +108,10 @@ int conf_choice(struct conf_build *b, const struct conf_arg *arg, const char *co
 /* [A-Za-z0-9._-]{1,64}: names of upstreams, types, routes, jwts; false with a message. */
 bool conf_check_name(struct conf_build *b, const struct conf_arg *arg, const char *what);
 
+/* A status that can be stored; false with a message. */
+bool conf_status(struct conf_build *b, const struct conf_arg *arg, struct str text,
+                 uint16_t *out);
+
 /* Is this an HTTP token (RFC 9110 section 5.6.2)? */
 bool conf_is_token(struct str s);
 
@@ -137,8 +141,8 @@ typedef void conf_setter(struct conf_build *b, const struct conf_stmt *s, void *
 conf_setter set_listen, set_proxy_protocol_from, set_workers, set_limits, set_trusted_proxies,
     set_log, set_error_log, set_redis, set_hosts, set_tls, set_redirect, set_upstream, set_jwt,
     set_identity, set_hash_key, set_use_upstream, set_ttl, set_scope, set_key, set_query,
-    set_status, set_store, set_client_cache_control, set_forward_headers, set_tag,
-    set_invalidate, set_upgrade, set_timeout, set_header;
+    set_status, set_store, set_store_if, set_bypass, set_client_cache_control,
+    set_forward_headers, set_tag, set_invalidate, set_upgrade, set_timeout, set_header;
 
 /* Names of a site, from `hosts` and `host`. */
 void conf_add_hosts(struct conf_build *b, const struct conf_arg *args, size_t n,

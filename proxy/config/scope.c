@@ -55,8 +55,9 @@ static void refuse_ttl(struct conf_build *b, const struct route_settings *r,
 static void warn_unused(struct conf_build *b, const struct conf_route *x)
 {
     static const enum conf_directive_id about_entries[] = {
-        DIR_key,   DIR_scope,  DIR_query,          DIR_status,   DIR_store, DIR_tag,
-        DIR_stale, DIR_jitter, DIR_stale_if_error, DIR_compress, DIR_etag,  DIR_max_object,
+        DIR_key,  DIR_scope,      DIR_query,  DIR_status,         DIR_store,
+        DIR_tag,  DIR_stale,      DIR_jitter, DIR_stale_if_error, DIR_compress,
+        DIR_etag, DIR_max_object, DIR_bypass, DIR_store_if,
     };
 
     for (size_t i = 0; i < sizeof(about_entries) / sizeof(about_entries[0]); i++) {

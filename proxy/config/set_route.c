@@ -170,8 +170,8 @@ void set_query(struct conf_build *b, const struct conf_stmt *s, void *target)
 
 /* ---- what is stored --------------------------------------------------------------------- */
 
-static bool read_status(struct conf_build *b, const struct conf_arg *arg, struct str text,
-                        uint16_t *out)
+bool conf_status(struct conf_build *b, const struct conf_arg *arg, struct str text,
+                 uint16_t *out)
 {
     uint64_t code;
 
@@ -207,7 +207,7 @@ void set_status(struct conf_build *b, const struct conf_stmt *s, void *target)
         const struct conf_arg *arg = plain ? &s->args[i] : &s->opts[i - s->n_args];
         struct status_rule rule = {.ttl = -1};
 
-        if (!read_status(b, arg, plain ? arg->text : arg->name, &rule.status) ||
+        if (!conf_status(b, arg, plain ? arg->text : arg->name, &rule.status) ||
             (!plain && !conf_duration(b, arg, s->is->min, s->is->max, &rule.ttl))) {
             continue;
         }

@@ -55,6 +55,26 @@ const struct conf_directive *conf_directive_find(struct str word, unsigned conte
     return NULL;
 }
 
+const struct conf_directive *conf_directive_form(const struct conf_directive *d,
+                                                 struct str second)
+{
+    struct str first = str_from(d->name);
+
+    for (size_t i = 0; i < DIRECTIVE_COUNT; i++) {
+        const struct conf_directive *form = &conf_directives[i];
+
+        if (form->name[0] != first.p[0] || (form->flags & CONF_LATER) != 0) {
+            continue; /* this runs for every statement */
+        }
+        struct str name = str_from(form->name);
+        if (name.n > first.n && name.p[first.n] == ' ' && str_starts(name, first) &&
+            str_eq(str_skip(name, first.n + 1), second)) {
+            return form;
+        }
+    }
+    return NULL;
+}
+
 const struct conf_option *conf_option_find(enum conf_directive_id id, struct str name)
 {
     for (size_t i = 0; i < conf_n_options; i++) {

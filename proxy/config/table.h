@@ -52,7 +52,7 @@ enum conf_flag {
 
 /* One directive. */
 struct conf_directive {
-    const char *name;  /* as written; two words: a form that is CONF_LATER */
+    const char *name;  /* as written; two words ("store if"): a form of the first one's */
     const char *form;  /* arguments for the manual */
     unsigned contexts; /* mask of enum conf_context */
     unsigned min_args; /* positional arguments */
@@ -99,6 +99,11 @@ extern const size_t conf_n_options;
 
 /* The row of a word in one context, NULL when there is none. */
 const struct conf_directive *conf_directive_find(struct str word, unsigned context);
+
+/* The row of a directive's form whose second word this is ("store if"), NULL when there is none
+ * in this version. */
+const struct conf_directive *conf_directive_form(const struct conf_directive *d,
+                                                 struct str second);
 
 /* The row of one option, NULL when the directive has none of this name. */
 const struct conf_option *conf_option_find(enum conf_directive_id id, struct str name);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cache/compress.h"
+#include "cache/condition.h"
 #include "cache/own_etag.h"
 #include "cache/tags.h"
 #include "flow/flight.h"
@@ -297,6 +298,40 @@ static void publish(struct request *rq, const struct msg *m, const struct tag_se
     flight_publish_head(f, &head, arena_dup(&f->arena, tags_join(tags, &rq->arena)));
 }
 
+/* Does a body that has come this far leave the route's bounds (`max_object`, `store if size`)?
+ */
+static enum reason too_large(const struct route_settings *route, uint64_t bytes)
+{
+    if (route->max_object >= 0 && bytes > (uint64_t)route->max_object) {
+        return REASON_TOO_LARGE;
+    }
+    return route->store_below > 0 && bytes >= (uint64_t)route->store_below ? REASON_CONDITION
+                                                                           : REASON_NONE;
+}
+
+static bool too_small(const struct route_settings *route, uint64_t bytes)
+{
+    return bytes < (uint64_t)route->store_least;
+}
+
+void fill_judge(struct request *rq, const struct msg *m, struct store_verdict *out)
+{
+    const struct route_settings *route = rq->route;
+    policy_store(route, forward_view(rq), m, fetch_request_time(rq->fetch),
+                 rq->worker->loop->wall, policy_keyed(config_settings(rq->config), route),
+                 &rq->arena, out);
+    if (!out->store) {
+        return;
+    }
+    if (!condition_stores(route, &rq->msg, &rq->target, m, &rq->arena)) {
+        out->reason = REASON_CONDITION;
+    } else if (m->framing == FRAMING_LENGTH || m->framing == FRAMING_NONE) {
+        uint64_t length = m->framing == FRAMING_LENGTH ? m->content_length : 0;
+        out->reason = too_small(route, length) ? REASON_CONDITION : too_large(route, length);
+    }
+    out->store = out->reason == REASON_NONE;
+}
+
 static void on_head(struct fetch *f, const struct msg *m)
 {
     struct request *rq = fetch_owner(f);
@@ -308,17 +343,10 @@ static void on_head(struct fetch *f, const struct msg *m)
         return;
     }
     struct store_verdict *sv = arena_alloc(&rq->arena, sizeof(*sv));
-    const struct settings *s = config_settings(rq->config);
-    policy_store(rq->route, forward_view(rq), m, fetch_request_time(f), rq->worker->loop->wall,
-                 policy_keyed(s, rq->route), &rq->arena, sv);
+    fill_judge(rq, m, sv);
     rq->storing = sv;
     if (!sv->store) {
         end_sharing(rq, m, sv->reason);
-        return;
-    }
-    if (m->framing == FRAMING_LENGTH && rq->route->max_object >= 0 &&
-        m->content_length > (uint64_t)rq->route->max_object) {
-        end_sharing(rq, m, REASON_TOO_LARGE);
         return;
     }
     drop_encoding_vary(rq, &sv->vary);
@@ -353,12 +381,12 @@ static void on_drained(struct flight *f, void *ctx)
     }
 }
 
-/* The body outgrew max_object: those who read it get it all, but it is not stored. */
-static void overflow(struct request *rq)
+/* The body outgrew what is stored: those who read it get it all. */
+static void overflow(struct request *rq, enum reason reason)
 {
     rq->storing->store = false;
-    rq->storing->reason = REASON_TOO_LARGE;
-    request_decide(rq, rq->result, REASON_TOO_LARGE);
+    rq->storing->reason = reason;
+    request_decide(rq, rq->result, reason);
     mark_hit_for_miss(rq);
     flight_set_drained(rq->lead, on_drained, rq);
     flight_overflow(rq->lead);
@@ -368,9 +396,9 @@ static void on_data(struct fetch *f, struct str piece)
 {
     struct request *rq = fetch_owner(f);
     rq->fill_bytes += piece.n;
-    if (rq->storing->store && rq->route->max_object >= 0 &&
-        rq->fill_bytes > (uint64_t)rq->route->max_object) {
-        overflow(rq);
+    enum reason outgrown = too_large(rq->route, rq->fill_bytes);
+    if (rq->storing->store && outgrown != REASON_NONE) {
+        overflow(rq, outgrown);
     }
     flight_append(rq->lead, piece);
     if (!rq->storing->store) {
@@ -477,7 +505,7 @@ static struct entry *store(struct request *rq, const struct msg *m)
 {
     struct node *node = rq->worker->node;
     const struct flight *f = rq->lead;
-    if (!rq->storing->store ||
+    if (!rq->storing->store || too_small(rq->route, rq->fill_bytes) ||
         journal_check_stamp(node->journal, &f->stamp, entry_base_name(rq->name), f->type,
                             f->route, f->tags) == JOURNAL_INVALID) {
         return NULL;

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "cache/condition.h"
 #include "flow/node.h"
 #include "flow/reply.h"
 #include "flow/request.h"
@@ -75,6 +76,9 @@ enum step_result step_key(struct request *rq)
     policy_lookup(rq->route, &rq->msg, &rq->arena, &rq->lookup);
     if (!rq->lookup.lookup && !rq->lookup.store) {
         return bypass(rq, rq->lookup.reason);
+    }
+    if (condition_bypasses(rq->route, &rq->msg, &rq->target, &rq->arena)) {
+        return bypass(rq, REASON_CONDITION);
     }
     if (!resolve_identities(rq)) {
         return STEP_MORE;

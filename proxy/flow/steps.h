@@ -27,6 +27,9 @@ void exchange_note_end(struct request *rq);
 /* fill.c: begins the fetch of a flight that rq leads. */
 void fill_start(struct request *rq);
 
+/* fill.c: may this answer be stored: RFC 9111, then the route's own conditions. */
+void fill_judge(struct request *rq, const struct msg *m, struct store_verdict *out);
+
 /* fill.c: the fill's ends. `give_up` fails the flight, `conclude` follows any flight_end(). */
 void fill_give_up(struct request *rq, enum fetch_error e);
 void fill_conclude(struct request *rq);

@@ -219,7 +219,6 @@ void fill_ask_again(struct request *rq, struct str vary)
 void fill_validated(struct request *rq, const struct msg *m)
 {
     struct node *node = rq->worker->node;
-    const struct settings *s = config_settings(rq->config);
     struct entry *old = rq->stale;
     struct msg *merged = arena_alloc(&rq->arena, sizeof(*merged));
     if (!confirms(old, m) || !merge(rq, old, m, merged)) {
@@ -228,8 +227,7 @@ void fill_validated(struct request *rq, const struct msg *m)
     }
     struct store_verdict sv;
     struct entry *e = NULL;
-    policy_store(rq->route, forward_view(rq), merged, fetch_request_time(rq->fetch),
-                 rq->worker->loop->wall, policy_keyed(s, rq->route), &rq->arena, &sv);
+    fill_judge(rq, merged, &sv);
     if (sv.store) {
         add_date(rq, merged);
         e = freshened(rq, old, merged, &sv);
