@@ -101,7 +101,12 @@ static void on_writable(struct fetch *f)
     if (rq->client == NULL) {
         return;
     }
-    if (rq->msg.expect_continue && rq->body_bytes == 0 && rq->client->in.n == 0) {
+    bool asked = rq->msg.expect_continue && !rq->continued && rq->body_bytes == 0;
+    if (asked && rq->status != 0) {
+        return; /* answered already: a body may not come at all (RFC 9110 10.1.1) */
+    }
+    if (asked && rq->client->in.n == 0) {
+        rq->continued = true;
         reply_continue(rq);
     }
     client_want_body(rq->client, true);
@@ -134,10 +139,10 @@ static void on_head(struct fetch *f, const struct msg *m)
         rq->reason = REASON_STREAM;
         rq->reason_text = reason_word(REASON_STREAM);
     }
-    if (!rq->body_done) {
-        rq->close = true; /* an early answer: what is left of the body is not read */
-        client_want_body(rq->client, false);
-    }
+    /* An early answer: the body goes on as long as the backend takes it, which may be for the
+     * whole of the answer, but what it leaves is not read. After an upgrade that was not granted
+     * the peer may have sent anything (RFC 9931). */
+    rq->close = rq->close || !rq->body_done || rq->upgrade;
     reply_head(rq, m);
     if (rq->client != NULL && rq->client->input_ended && rq->reason == REASON_STREAM) {
         client_close(rq->client, false);

@@ -72,6 +72,7 @@ struct request {
     struct body body;                   /* decoder of the request's body */
     uint64_t body_bytes;                /* decoded so far */
     bool body_done;                     /* the request's body has been read to its end */
+    bool continued;                     /* 100 (Continue) has been sent */
     bool tls;
     struct str id; /* request id once request_id() was asked */
 

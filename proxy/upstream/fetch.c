@@ -140,7 +140,8 @@ static void on_deferred(struct deferred *d)
         fetch_attempt_failed(f, e);
         return;
     }
-    if (f->tell_writable && !f->body_ended && f->state == STATE_AWAITING) {
+    if (f->tell_writable && !f->body_ended &&
+        (f->state == STATE_AWAITING || f->state == STATE_BODY)) {
         f->tell_writable = false;
         f->ops->writable(f);
     }

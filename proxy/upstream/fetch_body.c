@@ -19,11 +19,22 @@ static bool takes_body(const struct fetch *f)
  * number, which fetch_body_full() bounds, and go out with the next one. */
 static void body_bytes(struct fetch *f, const void *p, size_t n)
 {
+    if (f->state == STATE_BODY) {
+        return; /* answered: there will be no other attempt */
+    }
     if (!f->replay_lost && (f->replay.n + n <= REPLAY_MAX || !takes_body(f))) {
         strbuf_add(&f->replay, p, n);
     } else if (!f->replay_lost) {
         f->replay_lost = true;
         strbuf_free(&f->replay);
+    }
+}
+
+/* It is the upstream's turn: to take what is queued, or, while it answers, to do either. */
+static void upstream_is_due(struct fetch *f)
+{
+    if (!f->paused) {
+        deadline_set(f->loop, &f->phase, f->request.timeout.idle);
     }
 }
 
@@ -50,14 +61,15 @@ void fetch_send(struct fetch *f, struct str piece)
     struct segment segs[3] = {
         {.p = line, .n = n}, {.p = piece.p, .n = piece.n}, {.p = "\r\n", .n = crlf}};
     if (takes_body(f)) {
+        bool blocked = f->uc->stream.pending > 0;
         stream_send(&f->uc->stream, segs, 3);
+        if (!blocked && f->uc->stream.pending > 0) {
+            upstream_is_due(f);
+        }
     }
     body_bytes(f, line, n);
     body_bytes(f, piece.p, piece.n);
     body_bytes(f, "\r\n", crlf);
-    if (takes_body(f) && f->uc->stream.pending > 0) {
-        deadline_set(f->loop, &f->phase, f->request.timeout.idle);
-    }
 }
 
 void fetch_send_end(struct fetch *f)
@@ -79,26 +91,23 @@ void fetch_send_end(struct fetch *f)
 
 bool fetch_body_full(const struct fetch *f)
 {
-    return f->state != STATE_AWAITING ||
-           (f->uc != NULL && f->uc->stream.pending > SEND_HIGH_WATER);
+    return !takes_body(f) || f->uc->stream.pending > SEND_HIGH_WATER;
 }
 
 void fetch_on_written(struct stream *s)
 {
     struct fetch *f = fetch_of(s);
-    if (f->state != STATE_AWAITING) {
+    if (!takes_body(f)) {
         return;
     }
-    if (f->body_ended) {
+    if (f->state == STATE_BODY || (!f->body_ended && s->pending > 0)) {
+        upstream_is_due(f);
+    } else if (f->body_ended) {
         deadline_set(f->loop, &f->phase, f->request.timeout.first_byte);
-        return;
-    }
-    if (s->pending == 0) {
-        deadline_cancel(&f->phase); /* now the client's own deadline counts */
     } else {
-        deadline_set(f->loop, &f->phase, f->request.timeout.idle);
+        deadline_cancel(&f->phase); /* now the client's own deadline counts */
     }
-    if (s->pending <= SEND_HIGH_WATER / 2) {
+    if (!f->body_ended && s->pending <= SEND_HIGH_WATER / 2) {
         f->ops->writable(f);
     }
 }

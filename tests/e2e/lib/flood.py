@@ -5,6 +5,8 @@ Nothing is kept, so a test of 200 MB needs no memory and little time.
 
 import time
 
+from .origin import Gone
+
 PERIOD = 251  # a prime, so that no buffer size hides a shift
 _CYCLE = bytes(range(PERIOD)) * 1050  # 263,550 bytes
 PIECE = 256 * 1024
@@ -109,3 +111,13 @@ def take_request_body(exchange, rate=None):
         n = receive(connection.sock, int(request.header("content-length")), first, rate)
     request.complete = True
     return n
+
+
+def give(exchange, total, chunked=False, rate=None):
+    """In an origin's answering function: sends an answer with a body of so many bytes."""
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % total
+    exchange.send(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n")
+    try:
+        send(exchange.connection.sock, total, chunked, rate)
+    except OSError as e:
+        raise Gone(str(e)) from None
