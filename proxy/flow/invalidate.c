@@ -9,6 +9,7 @@
 #include "cache/tags.h"
 #include "flow/node.h"
 #include "flow/request.h"
+#include "flow/settle.h"
 #include "flow/steps.h"
 #include "http/target.h"
 
@@ -182,5 +183,8 @@ void invalidate_after_write(struct request *rq, const struct msg *answer)
     }
     if (rs->n > 0) {
         journal_apply(rq->worker->node->journal, rs->list, rs->n);
+        if (rq->route->settle > 0) {
+            settle_later(rq->worker, rs->list, rs->n, rq->route->settle);
+        }
     }
 }

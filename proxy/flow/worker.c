@@ -22,6 +22,7 @@
 #include "flow/accesslog.h"
 #include "flow/client.h"
 #include "flow/request.h"
+#include "flow/settle.h"
 #include "upstream/fetch.h"
 
 #define SWEEP_MS     50   /* while draining */
@@ -445,6 +446,7 @@ void worker_free(struct worker *w)
         client_close(w->clients, true);
     }
     loop_turn(w->loop, false);
+    settle_finish(w);
     while (w->free_requests != NULL) {
         struct request *rq = w->free_requests;
         w->free_requests = rq->next_free;

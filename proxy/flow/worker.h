@@ -20,6 +20,7 @@
 struct accesslog_writer;
 struct client;
 struct request;
+struct settling;
 
 /* A worker's use of one runtime: counts requests without touching shared memory. */
 struct config_use {
@@ -53,6 +54,9 @@ struct worker {
     size_t n_free_requests;
     size_t n_uses; /* requests and fetches that are not finished, of every configuration */
     size_t fills;  /* fetches that fill the cache without a client */
+    struct settling *settling;     /* invalidations to be repeated: see flow/settle */
+    struct settling *settling_all; /* of these the one that stands for many; NULL: none */
+    size_t n_settling;
     struct strbuf build; /* text that one step builds; empty between steps */
     unsigned index;
     uint64_t next_id; /* request ids: random start, counted up */
