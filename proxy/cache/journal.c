@@ -1,6 +1,6 @@
 /*
- * The journal's local backend: one order of records, one lock around the index, and the two
- * lock-free answers that nearly every lookup gets:
+ * One order of records on this node, one lock around the index, and the two lock-free answers
+ * that nearly every lookup gets:
  *
  *   generation   changes with everything that can change a verdict. An entry remembers the one
  *                under which it was found valid: one load and one comparison.
@@ -9,6 +9,14 @@
  * A record is in the index before the position that it has is published, and the generation is
  * published last (release); so who reads a new generation (acquire) and then takes the lock
  * finds the record, and who has seen journal_apply() return sees the new generation.
+ *
+ * Following a stream, the positions are laid out in blocks, one for each stream record of the
+ * epoch followed; the record has the first position of its block, and what is applied here
+ * alone until the next one comes takes the others:
+ *
+ *     | older epochs | first: seq s, local, local … | seq s+1 … | seq s+2, local … |
+ *
+ * A new epoch begins at a block of its own behind all that was used before.
  */
 #include "cache/journal.h"
 
@@ -23,6 +31,7 @@
 
 #define MARKS_MAX  512
 #define MARK_FIRST 1000 /* ms that one mark covers at first */
+#define BLOCK      ((uint64_t)1 << JOURNAL_LOCAL_BITS)
 
 /* "The records up to `position` were applied at `time` or before." */
 struct time_mark {
@@ -44,9 +53,19 @@ struct journal {
     _Atomic uint64_t generation; /* from 1 on */
     _Atomic uint64_t position;   /* of the last record, from 1 on */
     _Atomic uint64_t epoch;
-    _Atomic uint64_t seq;   /* last stream record applied; 0 in memory-only mode */
-    _Atomic bool streaming; /* stream mode: other epochs are unverified, not invalid */
+
+    /* The stream. Written under the lock; read together, see read_view(). */
+    _Atomic uint64_t version;  /* odd while these and the two above change */
+    _Atomic uint64_t seq;      /* last stream record applied; 0 in memory-only mode */
+    _Atomic uint64_t first;    /* where this epoch begins here; 0: memory only */
+    _Atomic uint64_t base;     /* position of stream record base_seq */
+    _Atomic uint64_t base_seq; /* behind which the epoch was taken up */
     struct guarded *g;
+};
+
+/* One consistent look at the journal's place. */
+struct view {
+    uint64_t position, epoch, seq, first, base, base_seq;
 };
 
 static uint64_t random_u64(void)
@@ -60,7 +79,7 @@ static uint64_t random_u64(void)
 
 struct journal *journal_new(size_t max_patterns)
 {
-    struct journal *j = xmalloc(sizeof(*j));
+    struct journal *j = xcalloc(1, sizeof(*j));
     struct guarded *g = xcalloc(1, sizeof(*g));
     pthread_rwlockattr_t attr;
     pthread_rwlockattr_init(&attr);
@@ -72,10 +91,7 @@ struct journal *journal_new(size_t max_patterns)
     g->mark_span = MARK_FIRST;
     j->g = g;
     atomic_init(&j->generation, 1);
-    atomic_init(&j->position, 0);
     atomic_init(&j->epoch, random_u64());
-    atomic_init(&j->seq, 0);
-    atomic_init(&j->streaming, false);
     return j;
 }
 
@@ -90,25 +106,43 @@ void journal_free(struct journal *j)
     free(j);
 }
 
-struct stamp journal_stamp(const struct journal *j)
+/* ---- looking ----------------------------------------------------------------------------- */
+
+static uint64_t read_u64(const _Atomic uint64_t *at)
 {
-    /* The position first: if an epoch begins between the two loads, the stamp is merely older
-     * than it could be. */
-    uint64_t position = atomic_load_explicit(&j->position, memory_order_acquire);
-    return (struct stamp){
-        .epoch = atomic_load_explicit(&j->epoch, memory_order_acquire),
-        .seq = atomic_load_explicit(&j->streaming, memory_order_relaxed)
-                   ? position >> JOURNAL_LOCAL_BITS
-                   : 0,
-        .local = position,
+    return atomic_load_explicit(at, memory_order_acquire);
+}
+
+static struct view read_fields(const struct journal *j)
+{
+    return (struct view){
+        .position = read_u64(&j->position),
+        .epoch = read_u64(&j->epoch),
+        .seq = read_u64(&j->seq),
+        .first = read_u64(&j->first),
+        .base = read_u64(&j->base),
+        .base_seq = read_u64(&j->base_seq),
     };
 }
 
-/* The stamp's place in this node's order of records; those of other nodes were translated by
- * journal_adopt_stamp(). */
-static uint64_t stamp_position(const struct stamp *s)
+/* Any thread, without the lock unless a writer is at it right now. The fields are loaded with
+ * acquire and stored with release: a new value seen makes the version seen a new one too. */
+static struct view read_view(const struct journal *j)
 {
-    return s->local;
+    uint64_t version = read_u64(&j->version);
+    struct view v = read_fields(j);
+    if (version % 2 != 0 || read_u64(&j->version) != version) {
+        pthread_rwlock_rdlock(&j->g->lock);
+        v = read_fields(j);
+        pthread_rwlock_unlock(&j->g->lock);
+    }
+    return v;
+}
+
+struct stamp journal_stamp(const struct journal *j)
+{
+    struct view v = read_view(j);
+    return (struct stamp){.epoch = v.epoch, .seq = v.seq, .local = v.position};
 }
 
 /* ---- applying ---------------------------------------------------------------------------- */
@@ -131,27 +165,70 @@ static void mark_time(struct guarded *g, msec_t now, uint64_t position)
     g->marks[g->n_marks - 1] = (struct time_mark){now, position};
 }
 
-/* Under the lock; lets everybody see what was done to the index. */
-static void publish(struct journal *j, uint64_t position)
+static void write_u64(_Atomic uint64_t *at, uint64_t value)
 {
-    atomic_store_explicit(&j->position, position, memory_order_release);
+    atomic_store_explicit(at, value, memory_order_release);
+}
+
+/* Under the lock; lets everybody see what was done to the index. */
+static void publish(struct journal *j, const struct view *v)
+{
+    uint64_t version = atomic_load_explicit(&j->version, memory_order_relaxed);
+    write_u64(&j->version, version + 1);
+    write_u64(&j->position, v->position);
+    write_u64(&j->epoch, v->epoch);
+    write_u64(&j->seq, v->seq);
+    write_u64(&j->first, v->first);
+    write_u64(&j->base, v->base);
+    write_u64(&j->base_seq, v->base_seq);
+    write_u64(&j->version, version + 2);
     atomic_fetch_add_explicit(&j->generation, 1, memory_order_release);
+}
+
+/* First position of a stream record's block; seq >= base_seq. */
+static uint64_t block_of(const struct view *v, uint64_t seq)
+{
+    return v->base + ((seq - v->base_seq) << JOURNAL_LOCAL_BITS);
+}
+
+/* Under the lock, streaming: the block of the last stream record is used up by records that are
+ * known here only. The next block takes its place; whatever is older is invalid. */
+static void next_block(struct guarded *g, struct view *v)
+{
+    v->base += BLOCK;
+    v->position = block_of(v, v->seq);
+    index_raise_floor(&g->index, v->position);
+}
+
+/* Of more records than an entry may have, the one that says as much as all of them. */
+static const struct record *bounded(const struct record *records, size_t *n)
+{
+    static const struct record all = {.kind = RECORD_ALL};
+    if (*n <= JOURNAL_RECORDS_MAX) {
+        return records;
+    }
+    *n = 1;
+    return &all;
 }
 
 uint64_t journal_apply(struct journal *j, const struct record *records, size_t n)
 {
     struct guarded *g = j->g;
+    records = bounded(records, &n);
     pthread_rwlock_wrlock(&g->lock);
-    uint64_t position = atomic_load_explicit(&j->position, memory_order_relaxed);
+    struct view v = read_fields(j);
     if (n > 0) {
-        for (size_t i = 0; i < n; i++) {
-            index_put(&g->index, &records[i], ++position);
+        if (v.first != 0 && v.position + n + JOURNAL_RECORDS_MAX > block_of(&v, v.seq + 1)) {
+            next_block(g, &v);
         }
-        mark_time(g, clock_monotonic(), position);
-        publish(j, position);
+        for (size_t i = 0; i < n; i++) {
+            index_put(&g->index, &records[i], ++v.position);
+        }
+        mark_time(g, clock_monotonic(), v.position);
+        publish(j, &v);
     }
     pthread_rwlock_unlock(&g->lock);
-    return position;
+    return v.position;
 }
 
 /* Frees, a few at a time, what the floor made pointless. */
@@ -175,10 +252,11 @@ void journal_trim(struct journal *j, msec_t longest)
         past++;
     }
     if (past > 0) {
+        struct view v = read_fields(j);
         index_raise_floor(&g->index, g->marks[past - 1].position);
         memmove(g->marks, g->marks + past, (g->n_marks - past) * sizeof(g->marks[0]));
         g->n_marks -= past;
-        publish(j, atomic_load_explicit(&j->position, memory_order_relaxed));
+        publish(j, &v);
     }
     pthread_rwlock_unlock(&g->lock);
     if (past > 0) {
@@ -190,35 +268,33 @@ void journal_new_epoch(struct journal *j)
 {
     struct guarded *g = j->g;
     pthread_rwlock_wrlock(&g->lock);
-    uint64_t position = atomic_load_explicit(&j->position, memory_order_relaxed);
-    uint64_t old = atomic_load_explicit(&j->epoch, memory_order_relaxed);
-    uint64_t epoch = random_u64();
-    atomic_store_explicit(&j->epoch, epoch != old ? epoch : old + 1, memory_order_release);
+    struct view v = read_fields(j);
+    if (v.first == 0) {
+        uint64_t epoch = random_u64();
+        v.epoch = epoch != v.epoch ? epoch : epoch + 1;
+    } else {
+        next_block(g, &v); /* the epoch is not ours alone */
+        v.position++;
+    }
     /* Whatever was recorded is about entries that are invalid now. */
-    index_raise_floor(&g->index, position);
-    publish(j, position);
+    index_raise_floor(&g->index, v.position);
+    publish(j, &v);
     pthread_rwlock_unlock(&g->lock);
     reap(g);
 }
 
 /* ---- the stream -------------------------------------------------------------------------- */
 
-static uint64_t stream_position(uint64_t seq)
-{
-    return seq << JOURNAL_LOCAL_BITS;
-}
-
 void journal_stream_epoch(struct journal *j, uint64_t epoch, uint64_t seq)
 {
     struct guarded *g = j->g;
     pthread_rwlock_wrlock(&g->lock);
-    uint64_t position = stream_position(seq);
-    uint64_t before = atomic_load_explicit(&j->position, memory_order_relaxed);
-    position = position > before ? position : before;
-    atomic_store_explicit(&j->streaming, true, memory_order_relaxed);
-    atomic_store_explicit(&j->epoch, epoch, memory_order_release);
-    atomic_store_explicit(&j->seq, seq, memory_order_relaxed);
-    publish(j, position);
+    struct view v = read_fields(j);
+    v.position = (v.position / BLOCK + 1) * BLOCK;
+    v.first = v.base = v.position;
+    v.epoch = epoch;
+    v.seq = v.base_seq = seq;
+    publish(j, &v);
     pthread_rwlock_unlock(&g->lock);
 }
 
@@ -226,38 +302,39 @@ void journal_stream_apply(struct journal *j, uint64_t seq, const struct record *
                           size_t n)
 {
     struct guarded *g = j->g;
+    records = bounded(records, &n);
     pthread_rwlock_wrlock(&g->lock);
-    /* The last record of the entry has exactly the entry's position, so that a stamp of another
+    struct view v = read_fields(j);
+    v.seq = seq;
+    v.position = block_of(&v, seq);
+    /* The last of the records has exactly the block's position, so that the stamp of another
      * node, which knows only seq, is not older than any of them. */
-    uint64_t position = stream_position(seq) - (n > 0 ? n - 1 : 0);
     for (size_t i = 0; i < n; i++) {
-        index_put(&g->index, &records[i], position + i);
+        index_put(&g->index, &records[i], v.position - (n - 1 - i));
     }
-    atomic_store_explicit(&j->seq, seq, memory_order_relaxed);
-    mark_time(g, clock_monotonic(), stream_position(seq));
-    publish(j, stream_position(seq));
+    mark_time(g, clock_monotonic(), v.position);
+    publish(j, &v);
     pthread_rwlock_unlock(&g->lock);
 }
 
-void journal_stream_horizon(struct journal *j, uint64_t seq)
+/*
+ * A record that this node has applied since `asked` has a position above asked->local, wherever
+ * the other node stood when it made the stamp: so the older of the two counts. A stamp that is
+ * older than all that is known gets the last position before it.
+ */
+void journal_adopt_stamp(const struct journal *j, struct stamp *s, const struct stamp *asked)
 {
-    struct guarded *g = j->g;
-    pthread_rwlock_wrlock(&g->lock);
-    index_raise_floor(&g->index, stream_position(seq));
-    publish(j, atomic_load_explicit(&j->position, memory_order_relaxed));
-    pthread_rwlock_unlock(&g->lock);
-    reap(g);
-}
-
-void journal_adopt_stamp(const struct journal *j, struct stamp *s)
-{
-    (void)j;
-    s->local = stream_position(s->seq);
+    struct view v = read_view(j);
+    uint64_t place = asked->local;
+    if (s->epoch == v.epoch && s->seq < v.seq) {
+        place = s->seq >= v.base_seq ? block_of(&v, s->seq) : v.first - 1;
+    }
+    s->local = place < asked->local ? place : asked->local;
 }
 
 uint64_t journal_seq(const struct journal *j)
 {
-    return atomic_load_explicit(&j->seq, memory_order_relaxed);
+    return read_u64(&j->seq);
 }
 
 /* ---- judging ----------------------------------------------------------------------------- */
@@ -265,24 +342,32 @@ uint64_t journal_seq(const struct journal *j)
 /* Without the lock: is there nothing newer than the stamp? */
 static bool is_current(const struct journal *j, const struct stamp *s)
 {
-    return stamp_position(s) >= atomic_load_explicit(&j->position, memory_order_acquire) &&
-           s->epoch == atomic_load_explicit(&j->epoch, memory_order_acquire);
+    return s->local >= read_u64(&j->position) && s->epoch == read_u64(&j->epoch);
+}
+
+/* Under the lock. Records of older epochs stay in the index and in their places, so what they
+ * hit remains invalid; the rest from before this epoch is unknown. */
+static enum journal_verdict judge_locked(const struct journal *j, const struct stamp *s,
+                                         const struct index_query *q)
+{
+    struct view v = read_fields(j);
+    if (s->epoch == v.epoch && s->local >= v.first) {
+        return index_judge(&j->g->index, s->local, q);
+    }
+    bool streaming = v.first != 0;
+    return streaming && index_judge(&j->g->index, s->local, q) != JOURNAL_INVALID
+               ? JOURNAL_UNVERIFIED
+               : JOURNAL_INVALID;
 }
 
 /* *generation: the one that the verdict is about. */
 static enum journal_verdict judge(const struct journal *j, const struct stamp *s,
                                   const struct index_query *q, uint64_t *generation)
 {
-    struct guarded *g = j->g;
-    pthread_rwlock_rdlock(&g->lock);
-    *generation = atomic_load_explicit(&j->generation, memory_order_relaxed);
-    enum journal_verdict v = atomic_load_explicit(&j->streaming, memory_order_relaxed)
-                                 ? JOURNAL_UNVERIFIED
-                                 : JOURNAL_INVALID;
-    if (s->epoch == atomic_load_explicit(&j->epoch, memory_order_relaxed)) {
-        v = index_judge(&g->index, stamp_position(s), q);
-    }
-    pthread_rwlock_unlock(&g->lock);
+    pthread_rwlock_rdlock(&j->g->lock);
+    *generation = read_u64(&j->generation);
+    enum journal_verdict v = judge_locked(j, s, q);
+    pthread_rwlock_unlock(&j->g->lock);
     return v;
 }
 
@@ -330,7 +415,7 @@ void journal_stats(const struct journal *j, struct journal_stats *out)
 {
     struct guarded *g = j->g;
     pthread_rwlock_rdlock(&g->lock);
-    out->position = atomic_load_explicit(&j->position, memory_order_relaxed);
+    out->position = read_u64(&j->position);
     out->patterns = index_count(&g->index);
     out->shapes = shapes_count(&g->index.shapes);
     out->coarsened = g->index.coarsened;

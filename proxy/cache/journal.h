@@ -4,8 +4,7 @@
  * Redis backend feeds the same index from the stream. Any thread.
  *
  * Rule: an entry is valid iff its epoch is the current one, its stamp is not older than the
- * horizon (the oldest retained record), and no newer record matches its name, tags, type or
- * route.
+ * horizon (the oldest record known), and no newer record matches its name, tags, type or route.
  */
 #ifndef CACHE_JOURNAL_H
 #define CACHE_JOURNAL_H
@@ -42,7 +41,8 @@ enum journal_verdict {
     JOURNAL_VALID,
     JOURNAL_SOFT,       /* stale: must be revalidated before use, may serve as stale */
     JOURNAL_INVALID,    /* never served again, not even as stale-if-error */
-    JOURNAL_UNVERIFIED, /* of an epoch before this one: to be validated before use */
+    JOURNAL_UNVERIFIED, /* from before the records that are known here: to be validated before
+                           use */
 };
 
 /* max_patterns: distinct records kept before the oldest are coarsened (too much is invalidated,
@@ -52,6 +52,9 @@ void journal_free(struct journal *j);
 
 /* The stamp for a fetch that starts now. */
 struct stamp journal_stamp(const struct journal *j);
+
+/* Records applied at a time; more count as RECORD_ALL. */
+#define JOURNAL_RECORDS_MAX 1024
 
 /* Applies records atomically, in order: when it returns, no entry with an older stamp that
  * matches is found valid by any thread. Returns the new local position. A RECORD_GLOB without
@@ -72,32 +75,35 @@ enum journal_verdict journal_check_stamp(const struct journal *j, const struct s
  * before it are invalid from then on. */
 void journal_trim(struct journal *j, msec_t longest);
 
-/* Starts a new epoch: every entry becomes invalid (memory-only) at once. */
+/* Every entry stored so far becomes invalid on this node, at once. Memory-only, this is a new
+ * epoch. */
 void journal_new_epoch(struct journal *j);
 
 /*
- * The stream backend (design section 6). One thread, the follower's, makes these calls; they
- * switch the journal to stream mode, in which positions are seq << JOURNAL_LOCAL_BITS and what
- * journal_apply() adds in between (writes while Redis is away) are the steps below that.
+ * The stream backend (design section 6). One thread, the follower's, makes these calls; the
+ * first one switches the journal to stream mode. Each record of the stream has a place in this
+ * node's own order, JOURNAL_LOCAL_BITS wide; what journal_apply() adds in between (writes while
+ * Redis is away) are steps within. Places only rise, over epochs too, so that a stamp of this
+ * node can always be compared with what it has applied.
  */
 #define JOURNAL_LOCAL_BITS 20
 
-/* Takes up an epoch with the cursor at seq (the last record known; nothing after it has been
- * applied). Entries of other epochs are UNVERIFIED from now on. seq must not be smaller than
- * any applied before; the caller raises it (epochs keep counting). */
+/* Begins to follow an epoch behind record seq: all that is known about its records up to there
+ * is that they are over. Whatever was stamped before, here or elsewhere, is UNVERIFIED from now
+ * on (INVALID if that is known already). */
 void journal_stream_epoch(struct journal *j, uint64_t epoch, uint64_t seq);
 
-/* Applies the records of stream entry seq, which must be larger than all before. */
+/* Applies the records of stream entry seq, which must be larger than all before in this epoch.
+ */
 void journal_stream_apply(struct journal *j, uint64_t seq, const struct record *records,
                           size_t n);
 
-/* The stream was trimmed: nothing is known about what came before record seq. */
-void journal_stream_horizon(struct journal *j, uint64_t seq);
+/* Gives the stamp of an entry that was read from Redis its place in this node's order.
+ * `asked` was taken before the read was sent: what has become known since then counts against
+ * the entry, even if it is only known here. */
+void journal_adopt_stamp(const struct journal *j, struct stamp *s, const struct stamp *asked);
 
-/* Gives an entry's stamp that came from Redis its place in this node's order. */
-void journal_adopt_stamp(const struct journal *j, struct stamp *s);
-
-/* Last record applied and the epoch. */
+/* Last record of the stream applied; 0 in memory-only mode. */
 uint64_t journal_seq(const struct journal *j);
 
 struct journal_stats {

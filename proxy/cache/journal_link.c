@@ -291,7 +291,6 @@ static bool apply_entry(struct journal_link *l, struct str id, const struct redi
         journal_wire_decode(field_value(fields, STR("r")), RECORDS_MAX, &arena, &records);
     if (seq > journal_seq(l->journal)) {
         if (l->last_seq == 0 && l->state == LINK_CATCHING_UP) {
-            journal_stream_horizon(l->journal, seq - 1);
         }
         journal_stream_apply(l->journal, seq, records, n);
     } else {

@@ -11,7 +11,7 @@ struct stamp {
     uint64_t epoch; /* id of the journal's epoch */
     uint64_t seq;   /* number of the last stream record applied here, the same on every node; 0
                        in memory-only mode */
-    uint64_t local; /* this node's own position: finer than seq, meaningless elsewhere */
+    uint64_t local; /* place in this node's own order: finer than seq, meaningless elsewhere */
 };
 
 #endif
