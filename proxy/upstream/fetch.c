@@ -11,6 +11,7 @@
  */
 #include "upstream/fetch.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,10 +73,17 @@ static void unlink_fetch(struct fetch *f)
     }
 }
 
+/* Was it us who could not connect? That says nothing about the server. */
+static bool out_of_descriptors(const struct fetch *f)
+{
+    int number = f->uc != NULL && f->uc->stream.fd < 0 ? f->uc->stream.error_number : 0;
+    return number == EMFILE || number == ENFILE || number == ENOBUFS || number == ENOMEM;
+}
+
 /* What an exchange says about its server; a health check has its own judgement. */
 static void note_failure(struct fetch *f)
 {
-    if (f->server != NULL && f->request.pinned == NULL) {
+    if (f->server != NULL && f->request.pinned == NULL && !out_of_descriptors(f)) {
         origin_server_failed(f->server, f->loop->now);
     }
 }

@@ -127,10 +127,26 @@ struct upconn *pool_get(struct pool *p, struct origin_server *server)
     return NULL;
 }
 
+static void drop(struct pool *p, const struct origins *keep)
+{
+    for (size_t i = p->n_lists; i-- > 0;) {
+        while (i < p->n_lists && p->lists[i].origins != keep && p->lists[i].head != NULL) {
+            upconn_close(p->lists[i].head, false);
+        }
+    }
+}
+
 static SSL *make_ssl(void *ctx, int fd)
 {
     struct origin_server *server = ctx;
     return tls_client_session(server->tls, fd, server->host);
+}
+
+static void start_connect(struct upconn *uc, const struct stream_ops *ops,
+                          const struct addr *addr)
+{
+    stream_connect(&uc->stream, uc->pool->loop, ops, addr,
+                   uc->server->tls != NULL ? make_ssl : NULL, uc->server);
 }
 
 struct upconn *pool_connect(struct pool *p, struct origins *origins,
@@ -148,8 +164,13 @@ struct upconn *pool_connect(struct pool *p, struct origins *origins,
     uc->user = user;
     uc->dead.fn = on_dead;
     deadline_init(&uc->idle, on_idle_timeout);
-    stream_connect(&uc->stream, p->loop, ops, &addr, server->tls != NULL ? make_ssl : NULL,
-                   server);
+    start_connect(uc, ops, &addr);
+    if (uc->stream.fd < 0 && p->idle > 0) {
+        /* No descriptor is left, and we hold some that nobody uses. */
+        loop_defer_cancel(p->loop, &uc->stream.deferred);
+        drop(p, NULL);
+        start_connect(uc, ops, &addr);
+    }
     return uc;
 }
 
@@ -176,15 +197,6 @@ void pool_put(struct upconn *uc)
     deadline_set(p->loop, &uc->idle, us->keepalive_timeout);
     if (l->n > us->keepalive) {
         upconn_close(l->tail, false);
-    }
-}
-
-static void drop(struct pool *p, const struct origins *keep)
-{
-    for (size_t i = p->n_lists; i-- > 0;) {
-        while (i < p->n_lists && p->lists[i].origins != keep && p->lists[i].head != NULL) {
-            upconn_close(p->lists[i].head, false);
-        }
     }
 }
 
