@@ -257,6 +257,9 @@ static bool url_parse(struct str url, struct redis_target *t, struct arena *a, c
     }
     size_t slash = str_index(rest, '/');
     struct str authority = str_make(rest.p, slash);
+    if (last_index(rest, '@') < rest.n && last_index(authority, '@') == authority.n) {
+        return refuse(why, "a / in the user or password is written %2F");
+    }
     size_t at = last_index(authority, '@');
     if (at < authority.n) {
         if (!userinfo_parse(str_make(authority.p, at), t, a, why)) {
