@@ -378,11 +378,17 @@ void redis_link_enqueue(struct redis_link *l, struct redis_command *c)
 }
 
 /* The time of a command is over. What lies in the socket already is read first: a turn of the
- * loop that took long must not look like a slow server. */
+ * loop that took long must not look like a slow server. Nor must the loop's clock, which is
+ * coarse and may be ahead of the command by a tick. */
 static void on_deadline(struct deadline *d)
 {
     struct redis_command *c = container_of(d, struct redis_command, deadline);
     struct redis_link *l = c->link;
+    msec_t left = c->until - clock_monotonic();
+    if (left > 0) {
+        deadline_set(l->settings->loop, d, left);
+        return;
+    }
     if (!c->sent) {
         redis_queue_remove(&l->waiting, c);
         c->end(c, REDIS_NOT_SENT, NULL);
@@ -406,6 +412,7 @@ bool redis_link_send(struct redis_link *l, struct redis_command *c, msec_t timeo
         return false;
     }
     c->link = l;
+    c->until = clock_monotonic() + timeout;
     deadline_init(&c->deadline, on_deadline);
     deadline_set(l->settings->loop, &c->deadline, timeout);
     if (ready) {

@@ -62,8 +62,11 @@ static inline void case_init(struct redis_case *k)
     arena_init(&k->arena, NULL, 0);
     deadline_init(&k->tick, case_on_tick);
     deadline_set(k->loop, &k->tick, 8);
-    k->options = (struct redis_options){
-        .target = &k->target, .roles = 1u << REDIS_DATA, .on_state = case_on_state, .ctx = k};
+    k->options = (struct redis_options){.target = &k->target,
+                                        .health = redis_health_new(),
+                                        .roles = 1u << REDIS_DATA,
+                                        .on_state = case_on_state,
+                                        .ctx = k};
 }
 
 /* With the options as they are. */
@@ -79,6 +82,7 @@ static inline void case_start(struct redis_case *k, const char *url)
 static inline void case_fini(struct redis_case *k)
 {
     redis_free(k->r);
+    redis_health_unref(k->options.health);
     deadline_cancel(&k->tick);
     loop_free(k->loop);
     arena_reset(&k->arena);
