@@ -13,8 +13,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define MAX_RECORDS 4096 /* of a cluster that changes its nodes for ever: then no more lines \
-                          */
+#define MAX_RECORDS 4096 /* a cluster may change its nodes for ever: then no more lines */
 
 enum known {
     KNOWN_NOTHING,

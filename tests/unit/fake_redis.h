@@ -243,6 +243,9 @@ static inline void *fake_main(void *arg)
             if (read(f->wake[0], &c, 1) == 1 && c == 'q') {
                 return NULL;
             }
+            while (c == 'd' && f->n_conns > 0) {
+                fake_drop(f, &f->conns[0], false);
+            }
             continue;
         }
         for (size_t i = n; i-- > 0;) { /* backwards: a dropped one is replaced by the last */
@@ -270,6 +273,12 @@ static inline void fake_freeze(struct fake_redis *f, bool frozen)
 {
     atomic_store(&f->frozen, frozen);
     fake_wake(f, 'w');
+}
+
+/* Closes every connection, as a restart does. */
+static inline void fake_drop_all(struct fake_redis *f)
+{
+    fake_wake(f, 'd');
 }
 
 /* port 0: any. False when the port is taken. */
