@@ -14,20 +14,27 @@
 #include "http/date.h"
 #include "http/h1.h"
 
+/* May the stale copy be served for an error? It was looked up a while ago: what a write has
+ * invalidated since then may not. */
+static bool may_stand_in(const struct request *rq)
+{
+    if (rq->stale == NULL || !rq->stale_ok) {
+        return false;
+    }
+    enum journal_verdict valid = journal_check(rq->worker->node->journal, rq->stale);
+    return valid == JOURNAL_VALID || valid == JOURNAL_SOFT;
+}
+
 bool fill_prefers_stale(const struct request *rq, int status)
 {
     bool failed = status == 500 || status == 502 || status == 503 || status == 504;
-    return failed && rq->stale != NULL && rq->stale_ok;
+    return failed && may_stand_in(rq);
 }
 
 bool fill_serve_stale_error(struct request *rq)
 {
     struct node *node = rq->worker->node;
-    if (rq->stale == NULL || !rq->stale_ok) {
-        return false;
-    }
-    enum journal_verdict valid = journal_check(node->journal, rq->stale);
-    if (valid != JOURNAL_VALID && valid != JOURNAL_SOFT) {
+    if (!may_stand_in(rq)) {
         return false;
     }
     struct entry *e = rq->stale;
