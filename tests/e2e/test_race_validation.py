@@ -4,7 +4,9 @@ Last-Modified counts seconds: within one of them an origin answers 304 about byt
 has just replaced. The write was told to Larder, so it must not ask.
 """
 
-from lib.origin import Hang, answer
+import threading
+
+from lib.origin import Hang, Wait, answer
 from lib.raw import encode_request
 from lib.wait import eventually
 
@@ -46,3 +48,21 @@ def test_successor_of_a_failed_fetch(larder, origin):
     for _ in range(3):
         assert proxy.get("/a").body == b"new"
     eventually(lambda: origin.count("/a", "GET") >= 3)
+
+
+def test_error_after_the_write(larder, origin):
+    """The stale copy was to stand in for an error, but it is gone: the error itself is told."""
+    conf = CONF.replace("ttl 60s", "ttl 60s; stale_if_error 60s")
+    go = threading.Event()
+    origin.route("/a", answer(204), method="POST")
+    origin.script(answer(200, b"old", {"Cache-Control": "max-age=0"}),
+                  [Wait(go), answer(503, b"the origin's own words")])
+    proxy = larder(conf, origin=origin.url)
+    assert proxy.get("/a").body == b"old"
+    with proxy.raw() as c:
+        c.send(encode_request("GET", "/a"))
+        origin.wait_requests(2, "/a")
+        assert proxy.post("/a").status == 204
+        go.set()
+        got = c.read_response()
+    assert (got.status, got.body) == (503, b"the origin's own words")

@@ -4,15 +4,11 @@ Design section 6: a fetch that was under way when the write was answered is neit
 afterwards, nor stored, nor joined by a reader who comes later.
 """
 
-import collections
-import random
-
 import pytest
 
-from lib.fast import Crew, FastClient
-from lib.versions import Versions, version_of
+from lib.race import race
+from lib.versions import Versions
 
-KEYS = [f"k{n}" for n in range(6)]
 CONF = """
 workers 2
 log off
@@ -32,46 +28,6 @@ CASES = {
     "no write route": ("r:{key}", "60s", "", ""),
     "stale while it is renewed": ("r:{key}", "50ms", "stale 60s", NAMED),
 }
-
-
-def race(proxy, versions, readers=8, writers=2, writes=150):
-    """Readers read for as long as each writer makes its writes; counts by what answers said."""
-    reading, writing, counts = Crew(), Crew(), collections.Counter()
-
-    def read(number):
-        pick, mine = random.Random(number), collections.Counter()
-        with FastClient(proxy.port) as c:
-            while not reading.stopping.is_set():
-                key = pick.choice(KEYS)
-                floor = versions.floor(key)
-                got = c.get(f"/r/{key}")
-                assert got.status == 200, got
-                version = version_of(got.body, key)
-                assert version >= floor, f"{key}: {version} after {floor} was answered: {got}"
-                mine[got.x_cache + (" collapsed" if got.collapsed else "")] += 1
-        counts.update(mine)
-
-    def write(number):
-        pick = random.Random(1000 + number)
-        with FastClient(proxy.port) as c:
-            for _ in range(writes):
-                if reading.stopping.is_set():
-                    return
-                key = pick.choice(KEYS)
-                got = c.request(pick.choice(("POST", "PUT", "DELETE")), f"/r/{key}")
-                assert got.status == 200, got
-                versions.answered(key, version_of(got.body, key))
-                reading.stopping.wait(pick.random() * 0.006)
-
-    for n in range(readers):
-        reading.start(read, n)
-    for n in range(writers):
-        writing.start(write, n)
-    try:
-        writing.join()
-    finally:
-        reading.stop()
-    return counts
 
 
 @pytest.mark.parametrize("case", CASES)

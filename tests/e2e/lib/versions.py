@@ -38,11 +38,9 @@ class Versions:
         """The answer's bytes or steps; tests may replace it."""
         return answer(200, body, {"Content-Type": "text/plain"})
 
-    def commit(self, key):
-        """A new version, as a write that gets no answer makes it."""
-        with self._lock:
-            self._versions[key] += 1
-            return self._versions[key]
+    def committed(self, key):
+        """The version at the origin now."""
+        return self._versions[key]
 
     def answered(self, key, version):
         """A write's answer has come: reads that start from now on show this version or later."""
