@@ -60,9 +60,8 @@ static size_t take_head(struct client *c, struct str in)
 static void await_body(struct client *c)
 {
     const struct limit_settings *l = client_limits(c);
-    client_arm(c, pace_patience(&c->body, c->worker->loop->now,
-                                  (int64_t)c->request->body_bytes, l->body_timeout,
-                                  l->min_rate));
+    client_arm(c, pace_patience(&c->body, c->worker->loop->now, (int64_t)c->request->body_bytes,
+                                l->body_timeout, l->min_rate));
 }
 
 /* Bytes for the active request's body; returns what was used. */

@@ -3,16 +3,13 @@
  * whose answer turned out not storable. Bytes stream both ways with back-pressure; nothing is
  * kept.
  */
-#include <string.h>
-
-#include <openssl/evp.h>
-
 #include "base/addr.h"
 #include "flow/forward.h"
 #include "flow/reply.h"
 #include "flow/request.h"
 #include "flow/steps.h"
 #include "flow/tunnel.h"
+#include "flow/websocket.h"
 #include "upstream/fetch.h"
 
 static void on_writable(struct fetch *f);
@@ -78,6 +75,8 @@ enum step_result step_pass(struct request *rq)
     if (rq->unsafe) {
         invalidate_prepare(rq);
     }
+    /* After an upgrade that was not granted the peer may have sent anything (RFC 9931). */
+    rq->close = rq->close || rq->upgrade;
     exchange_fetch(rq, forward_head(rq, FORWARD_PASS), body, &pass_ops);
     return STEP_WAIT;
 }
@@ -140,9 +139,8 @@ static void on_head(struct fetch *f, const struct msg *m)
         rq->reason_text = reason_word(REASON_STREAM);
     }
     /* An early answer: the body goes on as long as the backend takes it, which may be for the
-     * whole of the answer, but what it leaves is not read. After an upgrade that was not granted
-     * the peer may have sent anything (RFC 9931). */
-    rq->close = rq->close || !rq->body_done || rq->upgrade;
+     * whole of the answer, but what it leaves is not read. */
+    rq->close = rq->close || !rq->body_done;
     reply_head(rq, m);
     if (rq->client != NULL && rq->client->input_ended && rq->reason == REASON_STREAM) {
         client_close(rq->client, false);
@@ -228,41 +226,19 @@ void exchange_client_gone(struct request *rq)
 
 /* ---- upgrades --------------------------------------------------------------------------- */
 
-/* RFC 6455 4.2.2: the backend must have understood this very request. */
-static bool accept_matches(const struct request *rq, const struct msg *m)
-{
-    static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-    struct str key = msg_get(&rq->msg, FIELD_SEC_WEBSOCKET_KEY);
-    struct str accept = msg_get(m, FIELD_SEC_WEBSOCKET_ACCEPT);
-    unsigned char input[64], digest[EVP_MAX_MD_SIZE], text[64];
-    unsigned int n = 0;
-    if (key.n + sizeof(guid) - 1 > sizeof(input) ||
-        !msg_has_token(m, FIELD_UPGRADE, STR("websocket"))) {
-        return false;
-    }
-    memcpy(input, key.p, key.n);
-    memcpy(input + key.n, guid, sizeof(guid) - 1);
-    if (EVP_Digest(input, key.n + sizeof(guid) - 1, digest, &n, EVP_sha1(), NULL) != 1) {
-        return false;
-    }
-    int len = EVP_EncodeBlock(text, digest, (int)n);
-    return str_eq(accept, str_make((const char *)text, (size_t)len));
-}
-
 static void on_upgraded(struct fetch *f, const struct msg *m)
 {
     struct request *rq = fetch_owner(f);
     struct str early;
     struct client *c = rq->client;
     struct upconn *uc = fetch_take(f, &early);
-    if (c == NULL || !accept_matches(rq, m)) {
+    if (c == NULL || !websocket_agreed(&rq->msg, m)) {
         upconn_close(uc, false);
         drop_fetch(rq);
         if (c == NULL) {
             request_release(rq);
             return;
         }
-        rq->close = true;
         reply_problem(rq, 502, REASON_BAD_ANSWER, "the upstream did not answer properly");
         request_finish(rq, false);
         return;

@@ -12,6 +12,7 @@
 #include "flow/accesslog.h"
 #include "flow/reply.h"
 #include "flow/steps.h"
+#include "flow/websocket.h"
 #include "http/forwarded.h"
 #include "http/h1.h"
 
@@ -328,16 +329,6 @@ enum step_result step_recv(struct request *rq)
 
 /* ---- ROUTE ------------------------------------------------------------------------------ */
 
-/* RFC 6455 4.2.1: anything else asking for an upgrade is answered as an ordinary request. */
-static bool is_websocket(const struct request *rq)
-{
-    const struct msg *m = &rq->msg;
-    struct str key = msg_get(m, FIELD_SEC_WEBSOCKET_KEY);
-    return m->upgrade && m->method == METHOD_GET && m->minor == 1 &&
-           m->framing == FRAMING_NONE && msg_has_token(m, FIELD_UPGRADE, STR("websocket")) &&
-           key.n == 24 && str_eq(msg_get(m, FIELD_SEC_WEBSOCKET_VERSION), STR("13"));
-}
-
 /* A path without a route for this method goes where the path's GET route goes, so that a write
  * reaches the backend that serves what it changes; else to the site's default upstream. */
 static const struct upstream_settings *choose_upstream(const struct request *rq)
@@ -360,7 +351,8 @@ static void find_route(struct request *rq)
     rq->route = found ? rq->match.route : &rq->site->fallback;
     rq->unsafe = !method_is_safe(rq->msg.method);
     rq->up = choose_upstream(rq);
-    rq->upgrade = rq->route->upgrade_websocket && is_websocket(rq);
+    /* Anything else that asks for an upgrade is answered as an ordinary request. */
+    rq->upgrade = rq->route->upgrade_websocket && websocket_asked(&rq->msg);
     request_decide(rq, CACHE_PASS, found ? REASON_NOT_CACHED : REASON_NO_ROUTE);
     if (rq->upgrade) {
         request_decide(rq, CACHE_PASS, REASON_UPGRADE);
