@@ -285,7 +285,6 @@ static void publish(struct request *rq, const struct msg *m, const struct tag_se
         .status = m->status,
         .head = arena_dup(&f->arena, strbuf_str(out)),
         .etag = arena_dup(&f->arena, msg_get(m, FIELD_ETAG)),
-        .age = arena_dup(&f->arena, msg_get(m, FIELD_AGE)),
         .date = arena_dup(&f->arena, msg_get(m, FIELD_DATE)),
         .last_modified = arena_dup(&f->arena, msg_get(m, FIELD_LAST_MODIFIED)),
         .variant = arena_dup(&f->arena, rq->name),
@@ -293,6 +292,7 @@ static void publish(struct request *rq, const struct msg *m, const struct tag_se
         .length = m->framing == FRAMING_LENGTH ? (int64_t)m->content_length
                   : m->framing == FRAMING_NONE ? 0
                                                : -1,
+        .born = rq->worker->loop->wall - rq->storing->age,
     };
     out->n = 0;
     flight_publish_head(f, &head, arena_dup(&f->arena, tags_join(tags, &rq->arena)));

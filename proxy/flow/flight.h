@@ -82,10 +82,11 @@ struct flight_view {
 struct flight_head {
     int status;
     struct str head; /* stored form, as entry_spec.head */
-    struct str etag, age, date, last_modified;
+    struct str etag, date, last_modified;
     struct str vary;    /* names it varies on, as vary_list() writes them; empty: none */
     struct str variant; /* full name of the variant it is */
     int64_t length;     /* of the body, -1 unknown */
+    msec_t born;        /* wall time at which the answer's age was 0 (RFC 9111 4.2.3) */
 };
 
 struct flight {

@@ -45,15 +45,14 @@ void reply_head(struct request *rq, const struct msg *m)
                 keep ? msg_get(m, FIELD_CONTENT_LENGTH) : STR_NULL);
 }
 
-/* What the stored form leaves out, because each delivery of the entry computes it. */
-static void write_kept_apart(struct strbuf *out, const struct flight_head *h)
+/* What is kept apart from a head in stored form. */
+static void write_kept_apart(struct request *rq, const struct flight_head *h)
 {
+    msec_t age = rq->worker->loop->wall - h->born;
     if (h->etag.n > 0) {
-        h1_write_field(out, STR("ETag"), h->etag);
+        h1_write_field(&rq->head, STR("ETag"), h->etag);
     }
-    if (h->age.n > 0) {
-        h1_write_field(out, STR("Age"), h->age);
-    }
+    h1_write_u64_field(&rq->head, STR("Age"), age > 0 ? (uint64_t)age / 1000 : 0);
 }
 
 void reply_stored_head(struct request *rq, const struct flight_head *h)
@@ -61,7 +60,7 @@ void reply_stored_head(struct request *rq, const struct flight_head *h)
     rq->status = h->status;
     rq->head.n = 0;
     strbuf_add_str(&rq->head, h->head);
-    write_kept_apart(&rq->head, h);
+    write_kept_apart(rq, h);
     finish_head(rq, h->length, STR_NULL);
 }
 
@@ -76,7 +75,7 @@ void reply_part_head(struct request *rq, const struct flight_head *h,
     rq->status = 206;
     rq->head.n = 0;
     strbuf_add_str(&rq->head, reply_rewrite_head(rq, h->head, REPLY_PARTIAL, omit, 1));
-    write_kept_apart(&rq->head, h);
+    write_kept_apart(rq, h);
     h1_write_field(&rq->head, STR("Content-Range"), str_make(range, (size_t)n));
     finish_head(rq, (int64_t)(part->last - part->first + 1), STR_NULL);
 }
