@@ -443,7 +443,7 @@ static bool wants_gzip(const struct request *rq, const struct msg *m, size_t len
 
 /* Spreads the expiry of entries that were filled together (`jitter`): up to that much earlier.
  */
-static msec_t jittered(const struct request *rq, msec_t lifetime)
+msec_t fill_jittered(const struct request *rq, msec_t lifetime)
 {
     if (rq->route->jitter_percent == 0) {
         return lifetime;
@@ -467,7 +467,7 @@ static struct entry *make_entry(struct request *rq, const struct msg *m)
         .status = m->status,
         .stored_at = rq->worker->loop->wall,
         .age_at_store = sv->age,
-        .lifetime = jittered(rq, sv->lifetime),
+        .lifetime = fill_jittered(rq, sv->lifetime),
         .stale = sv->stale,
         .stale_if_error = sv->stale_if_error,
         .etag = f->head.etag,

@@ -114,8 +114,8 @@ void reply_render_stored_fields(struct request *rq, const struct msg *m, struct 
                                 struct strbuf *out)
 {
     bool ranges = m->status == 200 && !reply_removes(rq->route, STR("Accept-Ranges"));
-    struct str all =
-        arena_printf(&rq->arena, "Age,ETag,%s%.*s", ranges ? "Accept-Ranges," : "", STR_ARG(omit));
+    struct str all = arena_printf(&rq->arena, "Age,ETag,%s%.*s", ranges ? "Accept-Ranges," : "",
+                                  STR_ARG(omit));
     reply_render_fields(rq, m, all, out);
     if (ranges) {
         h1_write_field(out, STR("Accept-Ranges"), STR("bytes"));

@@ -42,6 +42,13 @@ bool fill_prefers_stale(const struct request *rq, int status);
 bool fill_serve_stale_error(struct request *rq);
 /* validate.c: the origin answered 304 to a fill that validates rq->stale. */
 void fill_validated(struct request *rq, const struct msg *m);
+/* fill.c: the lifetime, shortened at random by up to the route's `jitter`. */
+msec_t fill_jittered(const struct request *rq, msec_t lifetime);
+/* freshen.c: the stored response e with the fields of m, a 304 or an answer to HEAD, that
+ * rq->fetch has brought and that was asked for under this stamp. NULL when m is of another
+ * variant; else *sv says whether the new entry, which is the caller's, may be stored. */
+struct entry *freshen_entry(struct request *rq, const struct entry *e, const struct msg *m,
+                            const struct stamp *stamp, struct store_verdict *sv);
 /* validate.c: fetches once more, showing of the client's own fields just those in `vary`. */
 void fill_ask_again(struct request *rq, struct str vary);
 
