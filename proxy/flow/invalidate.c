@@ -95,17 +95,35 @@ static void route_records(struct records *rs, int status)
     }
 }
 
-/* A name that holds the whole path has its trailing slash, which a write's path may lack. */
+/* A name that holds the whole path has the reader's trailing slash and letter case. The write's
+ * are no proof that they are the same to the backend: with and without the slash, as received
+ * and in lower case are taken. */
+static void add_rest_names(struct records *rs, const struct route_settings *route,
+                           const struct str *params, struct str rest)
+{
+    struct arena *a = &rs->rq->arena;
+    char *folded = arena_alloc(a, rest.n);
+    for (size_t i = 0; i < rest.n; i++) {
+        folded[i] = ascii_lower(rest.p[i]);
+    }
+    struct str forms[] = {rest, str_make(folded, rest.n)};
+    for (size_t i = 0; i < (str_eq(forms[0], forms[1]) ? 1 : 2); i++) {
+        struct str slashed = arena_printf(a, "%.*s/", STR_ARG(forms[i]));
+        add_record(rs, RECORD_GLOB, key_route_glob(route, params, forms[i], a), false);
+        add_record(rs, RECORD_GLOB, key_route_glob(route, params, slashed, a), false);
+    }
+}
+
 static void add_route_names(const struct route_settings *route, const struct str *params,
                             size_t n_params, struct str rest, void *ctx)
 {
     struct records *rs = ctx;
-    struct arena *a = &rs->rq->arena;
     (void)n_params;
-    add_record(rs, RECORD_GLOB, key_route_glob(route, params, rest, a), false);
     if (rest.n > 0 && key_holds_rest(route)) {
-        struct str slashed = arena_printf(a, "%.*s/", STR_ARG(rest));
-        add_record(rs, RECORD_GLOB, key_route_glob(route, params, slashed, a), false);
+        add_rest_names(rs, route, params, rest);
+    } else {
+        struct arena *a = &rs->rq->arena;
+        add_record(rs, RECORD_GLOB, key_route_glob(route, params, rest, a), false);
     }
 }
 

@@ -53,7 +53,9 @@ def gone(proxy):
     ("/api/dashboard/", {"dashboard"}),
     ("/files/a/b", {"by path"}),
     ("/FILES/a/b/", {"by path"}),
+    ("/files/A/B/", {"by path"}),
     ("/files/a/x", set()),
+    ("/files/a", set()),
     ("/api/orgs/o1/users/u1", {"organization"}),
     ("/api/nothing", set()),
 ])
