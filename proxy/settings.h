@@ -257,7 +257,8 @@ struct route_settings {
     const struct upstream_settings
         *upstream; /* NULL only if the site has no default upstream */
 
-    bool cached; /* GET route with a ttl: may be looked up and stored */
+    bool cached; /* GET route (with method_body POST, QUERY too) with a ttl: may be looked up
+                    and stored */
     enum scope_kind scope;
     uint32_t scope_mask;     /* identities that partition the entries (bits by index) */
     struct key_template key; /* explicit or default */

@@ -13,6 +13,7 @@
 #include <openssl/sha.h>
 
 #include "cache/key_text.h"
+#include "http/media_type.h"
 
 #define NAME_ROOM  192 /* holds most names without growing */
 #define HASH_BYTES 16  /* of a SHA-256, in hashes that stand in names */
@@ -46,6 +47,24 @@ struct str key_hash(const uint8_t hash_key[32], struct str label, struct str sec
     unsigned n = 0;
     HMAC(EVP_sha256(), hash_key, 32, (const unsigned char *)input.p, input.n, mac, &n);
     return hex_text(mac, HASH_BYTES, a);
+}
+
+struct str key_body(const struct msg *request, struct str body, struct arena *a)
+{
+    static const enum field_id fields[] = {FIELD_CONTENT_ENCODING, FIELD_CONTENT_LANGUAGE};
+    struct strbuf text = {0};
+    strbuf_reserve(&text, body.n + 128);
+    media_type_canonical(msg_get(request, FIELD_CONTENT_TYPE), &text);
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        strbuf_add_char(&text, '\0'); /* no field value holds one */
+        strbuf_add_str(&text, msg_joined(request, fields[i], a));
+    }
+    strbuf_add_char(&text, '\0');
+    strbuf_add_str(&text, body);
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+    SHA256((const unsigned char *)text.p, text.n, digest);
+    strbuf_free(&text);
+    return hex_text(digest, HASH_BYTES, a);
 }
 
 struct str key_variant(struct str name, struct str variant, struct arena *a)

@@ -85,6 +85,12 @@ bool key_holds_rest(const struct route_settings *route);
 struct str key_hash(const uint8_t hash_key[32], struct str label, struct str secret,
                     struct arena *a);
 
+/* {body}: a hash (SHA-256, its first 16 bytes as hex) of the request's body and of what says
+ * how it is to be read: Content-Type in one spelling, Content-Encoding, Content-Language. The
+ * bytes themselves are taken as they are: JSON that means the same but is written otherwise is
+ * another body. */
+struct str key_body(const struct msg *request, struct str body, struct arena *a);
+
 /* NAME#<32 hex> for a Vary variant; `variant` is http/vary's canonical text. */
 struct str key_variant(struct str name, struct str variant, struct arena *a);
 

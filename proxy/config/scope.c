@@ -41,6 +41,7 @@ static void refuse_ttl(struct conf_build *b, const struct route_settings *r,
         conf_error(b->d, x->own_ttl->at, "a route with `upgrade` is never cached");
     } else if (r->n_invalidate > 0) {
         conf_error(b->d, x->own_ttl->at, "a route with `invalidate` is never cached");
+        conf_hint(b->d, "but one with `method_body on` that takes POST: its mutations write");
     } else if (method.n > 0) {
         conf_error(b->d, x->own_ttl->at,
                    "`ttl` caches GET and HEAD, and this route also takes %.*s",
@@ -57,7 +58,7 @@ static void warn_unused(struct conf_build *b, const struct conf_route *x)
     static const enum conf_directive_id about_entries[] = {
         DIR_key,  DIR_scope,      DIR_query,  DIR_status,         DIR_store,
         DIR_tag,  DIR_stale,      DIR_jitter, DIR_stale_if_error, DIR_compress,
-        DIR_etag, DIR_max_object, DIR_bypass, DIR_store_if,
+        DIR_etag, DIR_max_object, DIR_bypass, DIR_store_if,       DIR_max_key_body,
     };
 
     for (size_t i = 0; i < sizeof(about_entries) / sizeof(about_entries[0]); i++) {
@@ -70,6 +71,22 @@ static void warn_unused(struct conf_build *b, const struct conf_route *x)
             return;
         }
     }
+}
+
+static bool has_body_method(const struct route_settings *r)
+{
+    for (size_t i = 0; i < r->methods.n; i++) {
+        if (is_body_method(r->methods.list[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Does it read by POST or QUERY? Then its GraphQL mutations are the writes. */
+static bool takes_bodies(const struct route_settings *r)
+{
+    return r->method_body && has_body_method(r);
 }
 
 static void make_pass_route(struct conf_build *b, struct route_settings *r,
@@ -182,16 +199,6 @@ static void decide_scope(struct conf_build *b, struct route_settings *r,
 
 /* ---- key -------------------------------------------------------------------------------- */
 
-static bool has_body_method(const struct route_settings *r)
-{
-    for (size_t i = 0; i < r->methods.n; i++) {
-        if (is_body_method(r->methods.list[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* "api.agents.id" of /api/agents/{id}: readable; {path} behind it makes the name unique. */
 static void add_path_name(struct strbuf *out, const struct route_settings *r)
 {
@@ -253,7 +260,7 @@ static void make_default_key(struct conf_build *b, struct route_settings *r)
         {":{body}", KEY_BODY, true},
     };
     for (size_t i = 0; i < 4; i++) {
-        if (!rest[i].with_body || (r->method_body && has_body_method(r))) {
+        if (!rest[i].with_body || takes_bodies(r)) {
             parts[n++] = (struct key_part){.kind = KEY_LITERAL, .text = STR(":")};
             parts[n++] = (struct key_part){.kind = rest[i].kind};
             strbuf_addf(&text, "%s", rest[i].name);
@@ -347,7 +354,7 @@ static void check_separators(struct conf_build *b, const struct route_settings *
 static void check_body_in_key(struct conf_build *b, const struct route_settings *r,
                               const struct conf_route *x)
 {
-    if (!r->method_body || !has_body_method(r)) {
+    if (!takes_bodies(r)) {
         return;
     }
     if (!conf_template_has(&r->key, KEY_BODY)) {
@@ -457,7 +464,7 @@ void conf_scope_route(struct conf_build *b, struct route_settings *r, struct con
         conf_error(b->d, x->index->first[DIR_upgrade]->at, "`upgrade websocket` needs GET");
     }
     r->cached = r->ttl_mode != TTL_NONE && uncached_method(r).n == 0 && !r->upgrade_websocket &&
-                r->n_invalidate == 0;
+                (r->n_invalidate == 0 || takes_bodies(r));
     if (!r->cached) {
         make_pass_route(b, r, x);
         return;

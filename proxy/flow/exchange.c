@@ -39,6 +39,7 @@ void exchange_fetch(struct request *rq, struct str head, enum framing body,
         .method = rq->msg.method,
         .head = head,
         .body = body,
+        .repeatable = rq->body_keyed,
         .upgrade = rq->upgrade,
         .timeout = rq->route->timeout,
         .retries = rq->route->retry,
@@ -90,9 +91,22 @@ void exchange_adopt(struct request *rq, struct fetch *f, const struct msg *m)
 
 /* ---- the request's body ----------------------------------------------------------------- */
 
+/* What was read of the body before the exchange began. */
+static void send_start(struct request *rq, struct fetch *f)
+{
+    fetch_send(f, strbuf_str(&rq->body_text));
+    strbuf_free(&rq->body_text);
+}
+
 static void on_writable(struct fetch *f)
 {
     struct request *rq = fetch_owner(f);
+    if (rq->body_text.n > 0) {
+        send_start(rq, f);
+        if (fetch_body_full(f)) {
+            return;
+        }
+    }
     if (rq->body_done) {
         fetch_send_end(f);
         return;

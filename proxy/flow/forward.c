@@ -103,6 +103,10 @@ static bool fill_always_shows(const struct request *rq, const struct field *f)
     if (route->ttl_mode == TTL_ORIGIN) {
         return true;
     }
+    if (f->id == FIELD_CONTENT_TYPE || f->id == FIELD_CONTENT_ENCODING ||
+        f->id == FIELD_CONTENT_LANGUAGE) {
+        return rq->body_keyed; /* the three that key_body() holds */
+    }
     if (f->id == FIELD_AUTHORIZATION) {
         return came_from(rq, IDENTITY_USED_AUTHORIZATION) ||
                in_key(&route->key, KEY_HEADER, f->name);
@@ -298,6 +302,9 @@ static void write_validators(struct request *rq, struct strbuf *out)
 {
     struct entry *e = rq->stale;
     rq->validating = false;
+    if (rq->msg.method != METHOD_GET) {
+        return; /* to another method the answer would be 412 (RFC 9110 13.1.2) */
+    }
     if (e == NULL || e->status != 200 ||
         journal_check(rq->worker->node->journal, e) == JOURNAL_INVALID) {
         return;
@@ -327,6 +334,9 @@ struct str forward_head(struct request *rq, enum forward_mode mode)
     write_forwarding(rq, mode, out);
     write_framing(rq, out);
     h1_write_end(out);
+    if (rq->body_done) {
+        strbuf_add_str(out, strbuf_str(&rq->body_text));
+    }
     struct str head = arena_dup(&rq->arena, strbuf_str(out));
     out->n = 0;
     return head;

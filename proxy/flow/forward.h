@@ -16,7 +16,8 @@ enum forward_mode {
                      all fields but those */
 };
 
-/* The complete head for this request, in its arena. A fill validates rq->stale if it is set. */
+/* The complete head for this request, in its arena, with the request's body behind it where
+ * that has been read whole beforehand. A fill validates rq->stale if it is set. */
 struct str forward_head(struct request *rq, enum forward_mode mode);
 
 /* The request as the origin sees it in a fill, for policy_store (Authorization) and Vary:

@@ -127,6 +127,16 @@ static void add_route_names(const struct route_settings *route, const struct str
     }
 }
 
+/* A write to a cached route (`method_body on`) that does not say what it invalidates: all that
+ * the route's reads may have left. */
+static void own_records(struct records *rs)
+{
+    const struct request *rq = rs->rq;
+    if (rq->route->cached && rq->route->n_invalidate == 0) {
+        add_route_names(rq->route, rq->kc.params, rq->match.n_params, STR_NULL, rs);
+    }
+}
+
 /* Names of the cached routes that a path (canonical) may be stored under. */
 static void path_records(struct records *rs, struct str path)
 {
@@ -187,6 +197,7 @@ void invalidate_after_write(struct request *rq, const struct msg *answer)
     rs->n = 0;
     rs->all = rs->widened = false;
     route_records(rs, status);
+    own_records(rs);
     path_records(rs, rq->target.path);
     if (answer != NULL) {
         answer_records(rs, answer);

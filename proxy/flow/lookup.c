@@ -60,6 +60,7 @@ static void fill_key_context(struct request *rq)
     kc->target = &rq->target;
     memcpy(kc->params, rq->match.params, rq->match.n_params * sizeof(kc->params[0]));
     kc->identities = rq->identity != NULL ? rq->identity->values : NULL;
+    kc->body_hash = rq->body_hash;
     kc->hash_key = rq->worker->node->hash_key;
 }
 

@@ -65,6 +65,7 @@ static void request_free(struct request *rq)
     if (rq->stale != NULL) {
         entry_unref(rq->stale);
     }
+    strbuf_free(&rq->body_text);
     arena_reset(&rq->arena);
     worker_config_release(rq->config);
     if (w->n_free_requests < FREE_REQUESTS_MAX) {
@@ -78,12 +79,16 @@ static void request_free(struct request *rq)
     worker_check_drained(w);
 }
 
-/* At the end of the turn: a held-back head goes out, a flight is looked at, or the end. */
+/* At the end of the turn: steps go on, a held-back head goes out, a flight is looked at, or the
+ * end. */
 static void on_deferred(struct deferred *d)
 {
     struct request *rq = container_of(d, struct request, deferred);
     if (rq->free_due) {
         request_free(rq);
+    } else if (rq->run_due) {
+        rq->run_due = false;
+        request_run(rq);
     } else if (rq->reader.flight != NULL) {
         deliver_pump(rq);
     } else {
@@ -359,7 +364,7 @@ static void find_route(struct request *rq)
     } else if (rq->route->cached && rq->target.semicolon) {
         request_decide(rq, CACHE_BYPASS, REASON_SEMICOLON);
     } else if (rq->route->cached) {
-        rq->step = STEP_KEY;
+        rq->step = body_key_wanted(rq) ? STEP_BODY : STEP_KEY;
         return;
     }
     rq->step = STEP_PASS;
@@ -448,12 +453,17 @@ size_t request_body_input(struct request *rq, struct str in, bool *done)
         total += used;
         in = str_skip(in, used);
         if (r == BODY_MORE) {
+            if (rq->step == STEP_BODY) {
+                body_key_paused(rq);
+            }
             return total;
         }
         if (r == BODY_DONE) {
             rq->body_done = true;
             *done = true;
-            if (rq->fetch != NULL) {
+            if (rq->step == STEP_BODY) {
+                body_key_ended(rq);
+            } else if (rq->fetch != NULL) {
                 fetch_send_end(rq->fetch);
             }
             return total;
@@ -467,7 +477,9 @@ size_t request_body_input(struct request *rq, struct str in, bool *done)
             refuse_body(rq, 413, "the request body is too large");
             return total;
         }
-        if (rq->fetch != NULL) {
+        if (rq->step == STEP_BODY) {
+            body_key_add(rq, piece);
+        } else if (rq->fetch != NULL) {
             fetch_send(rq->fetch, piece);
             if (fetch_body_full(rq->fetch)) {
                 client_want_body(rq->client, false);

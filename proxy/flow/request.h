@@ -73,6 +73,9 @@ struct request {
     uint64_t body_bytes;                /* decoded so far */
     bool body_done;                     /* the request's body has been read to its end */
     bool continued;                     /* 100 (Continue) has been sent */
+    struct strbuf body_text;            /* of it, what was read before the exchange began */
+    bool body_keyed;                    /* a read: the whole body is part of the name */
+    struct str body_hash;               /* with body_keyed */
     bool tls;
     struct str id; /* request id once request_id() was asked */
 
@@ -120,6 +123,7 @@ struct request {
     bool answered;            /* the whole answer is queued */
     struct strbuf head;       /* a rendered head that waits for the first body bytes */
     struct deferred deferred; /* sends that head at the end of the turn; frees */
+    bool run_due;             /* deferred: the steps go on */
     bool free_due;
     uint64_t bytes_sent; /* answer bytes queued, head included */
 

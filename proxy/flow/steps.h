@@ -11,6 +11,13 @@
 #include "tbl/steps.def"
 #undef STEP
 
+/* body_key.c: is the body of this request, on a cached route, part of its name? */
+bool body_key_wanted(const struct request *rq);
+/* body_key.c: in step BODY, a piece of the body; all input is used up; the body has ended. */
+void body_key_add(struct request *rq, struct str piece);
+void body_key_paused(struct request *rq);
+void body_key_ended(struct request *rq);
+
 /* exchange.c: takes over a fetch whose head has come, as a pass. */
 void exchange_adopt(struct request *rq, struct fetch *f, const struct msg *m);
 /* exchange.c: the client can take more, left, or sent body bytes. */

@@ -258,7 +258,7 @@ static bool may_retry(struct fetch *f, enum fetch_error e, bool reused, bool sen
         e == FETCH_NO_SERVER) {
         return false;
     }
-    if (sent && !method_is_idempotent(f->request.method)) {
+    if (sent && !f->request.repeatable && !method_is_idempotent(f->request.method)) {
         return false;
     }
     if (reused && e == FETCH_RESET && f->stale_conns < FRESH_TRIES_MAX) {

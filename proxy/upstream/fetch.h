@@ -2,7 +2,7 @@
  * One exchange with an upstream: picks a server, borrows or opens a connection, sends the
  * request (body streamed by the owner), parses the answer strictly and hands it over piece by
  * piece. Retries where that is safe: only before the first byte of an answer, only idempotent
- * requests (or when not a byte was sent), within the budget.
+ * or repeatable requests (or when not a byte was sent), within the budget.
  *
  * Knows nothing of caches or clients. Callbacks come from the loop, never from inside a fetch_
  * call. After `done` or `failed` the owner calls fetch_free(); fetch_free() at any other time
@@ -54,6 +54,7 @@ struct fetch_request {
     enum method method;
     struct str head;              /* complete, with the empty line */
     enum framing body;            /* FRAMING_NONE, _LENGTH or _CHUNKED */
+    bool repeatable;              /* a read, whatever its method: may be sent again */
     bool upgrade;                 /* a 101 may follow */
     struct origin_server *pinned; /* ask this server and no other, whatever its marks say, and
                                      leave no mark (health checks); NULL: origin_pick() */

@@ -313,14 +313,17 @@ static void test_methods_decide(void **state)
         "route QUERY /h { type t; method_body on }\n"
         "route PUT /i { type t; method_body on }\n"
         "route GET /j { type t; upgrade websocket }\n"
-        "route GET /k { type t; invalidate all }\n");
+        "route GET /k { type t; invalidate all }\n"
+        "route GET,POST /l { type t; method_body on; key l:{method}:{body}; invalidate all }\n"
+        "route GET /m { type t; method_body on; invalidate all }\n");
     static const struct {
         const char *label;
         bool cached;
     } expected[] = {
         {"GET /a", true},       {"GET,HEAD /b", true}, {"HEAD /c", true}, {"POST /d", false},
         {"GET,POST /e", false}, {"* /f", false},       {"POST /g", true}, {"QUERY /h", true},
-        {"PUT /i", false},      {"GET /j", false},     {"GET /k", false},
+        {"PUT /i", false},      {"GET /j", false},     {"GET /k", false}, {"GET,POST /l", true},
+        {"GET /m", false},
     };
 
     (void)state;

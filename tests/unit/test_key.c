@@ -154,6 +154,59 @@ static void names_read_as_the_design_says(void **state)
     arena_reset(&f.arena);
 }
 
+/* {body} holds the bytes and what says how they are read, and nothing can pass for another. */
+static void bodies_are_hashed_with_their_type(void **state)
+{
+    static const struct {
+        const char *type, *coding, *language, *body;
+    } bodies[] = {
+        {NULL, NULL, NULL, ""},
+        {NULL, NULL, NULL, "a"},
+        {"a", NULL, NULL, ""},
+        {NULL, "a", NULL, ""},
+        {NULL, NULL, "a", ""},
+        {"a", "a", NULL, ""},
+        {"text/plain", NULL, NULL, "a"},
+        {"text/plain;a=b", NULL, NULL, "a"},
+        {"text/plain;a=B", NULL, NULL, "a"},
+        {"text/plain", NULL, NULL, "a "},
+    };
+    static const char *const same[] = {"application/json", "Application/Json",
+                                       "application/json; charset=UTF-8"};
+    (void)state;
+    struct fixture f;
+    struct str hashes[10], first = STR_NULL;
+    fixture_init(&f, "r");
+    for (size_t i = 0; i < 10; i++) {
+        f.request.n_fields = 0;
+        if (bodies[i].type != NULL) {
+            msg_add(&f.request, &f.arena, STR("Content-Type"), str_from(bodies[i].type));
+        }
+        if (bodies[i].coding != NULL) {
+            msg_add(&f.request, &f.arena, STR("Content-Encoding"), str_from(bodies[i].coding));
+        }
+        if (bodies[i].language != NULL) {
+            msg_add(&f.request, &f.arena, STR("Content-Language"),
+                    str_from(bodies[i].language));
+        }
+        hashes[i] = key_body(&f.request, str_from(bodies[i].body), &f.arena);
+        assert_int_equal(hashes[i].n, 32);
+        for (size_t k = 0; k < i; k++) {
+            assert_false(str_eq(hashes[i], hashes[k]));
+        }
+    }
+    for (size_t i = 0; i < 3; i++) {
+        f.request.n_fields = 0;
+        msg_add(&f.request, &f.arena, STR("Content-Type"), str_from(same[i]));
+        struct str hash = key_body(&f.request, STR("{}"), &f.arena);
+        first = i == 0 ? hash : first;
+        assert_true(str_eq(hash, first));
+    }
+    /* It stands for every node and version: sha256("application/json" NUL NUL NUL "{}"). */
+    assert_str(first, "d4fdb6530fa22a5f5bd1d78670ccb808");
+    arena_reset(&f.arena);
+}
+
 static void an_unknown_identity_makes_no_name(void **state)
 {
     (void)state;
@@ -691,6 +744,7 @@ int main(void)
     field_table_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_read_as_the_design_says),
+        cmocka_unit_test(bodies_are_hashed_with_their_type),
         cmocka_unit_test(an_unknown_identity_makes_no_name),
         cmocka_unit_test(parts_of_the_request_in_a_key),
         cmocka_unit_test(secrets_enter_as_keyed_hashes),
