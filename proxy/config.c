@@ -89,6 +89,12 @@ static void apply_initial(struct conf_build *b)
     b->base.query_all = true;
 }
 
+/* Is it a rule of routes, which they inherit from the file or their host? */
+static bool is_inherited(size_t id)
+{
+    return (conf_directives[id].contexts & IN_ANY) == IN_ANY;
+}
+
 /*
  * Everything but types and routes, in the order of the table, in which what others refer to
  * comes first (jwt before identity); listeners last, they need proxy_protocol_from.
@@ -103,7 +109,7 @@ static void apply_sites(struct conf_build *b)
     s->identities = arena_zalloc(b->keep, SETTINGS_MAX_IDENTITIES * sizeof(*s->identities));
     for (b->at_site = 0; b->at_site < s->n_sites; b->at_site++) {
         for (size_t id = 0; id < DIRECTIVE_COUNT; id++) {
-            if (id != DIR_listen) {
+            if (id != DIR_listen && !is_inherited(id)) {
                 apply_all(b, &b->sites[b->at_site].index, (enum conf_directive_id)id);
             }
         }

@@ -241,6 +241,26 @@ struct timeout_settings {
     msec_t total;      /* whole exchange */
 };
 
+/* An origin with *. for the first labels of its name: what stands before and after those. */
+struct cors_pattern {
+    struct str before; /* "https://" */
+    struct str after;  /* ".example.com[:port]" */
+};
+
+/* cors ORIGIN… [methods=] [headers=] [expose=] [credentials=] [max_age=] */
+struct cors_settings {
+    bool any;                /* "*": every origin, and nobody's credentials */
+    struct str_list origins; /* as browsers send them: scheme://host[:port], or null */
+    struct cors_pattern *patterns;
+    size_t n_patterns;
+    struct str methods; /* "GET, PUT" or "*"; empty: whichever is asked for */
+    struct str headers; /* "X-A, X-B" or "*"; empty: whichever are asked for */
+    bool credentials;   /* cookies and HTTP authentication */
+    msec_t max_age;     /* how long browsers remember a preflight */
+    struct str lines;   /* field lines, each with CRLF, of answers to an allowed origin beside
+                           Access-Control-Allow-Origin; with `any` that one too */
+};
+
 /* One `route`, flattened: its own settings over its type's over the defaults. */
 struct route_settings {
     struct str name;  /* name=N; empty when not given */
@@ -303,7 +323,8 @@ struct route_settings {
     unsigned retry; /* retry N: further attempts where safe */
     struct header_op *headers;
     size_t n_headers;
-    bool access_log; /* log off inside a route turns its lines off */
+    bool access_log;                  /* log off inside a route turns its lines off */
+    const struct cors_settings *cors; /* NULL: CORS is the backend's */
 };
 
 /* The names of one site and what is served under them. sites[0] is the file's top level. */

@@ -61,9 +61,11 @@ struct conf_build {
     size_t at_site;          /* index of the site being built */
     struct conf_type *types; /* of all sites: one namespace */
     size_t n_types;
-    struct route_settings base; /* what the table says where nobody says anything */
-    struct conf_route *route;   /* route being resolved; NULL outside */
-    struct cidr_set proxy_from; /* proxy_protocol_from */
+    struct route_settings base;       /* what the table says where nobody says anything */
+    struct conf_route *route;         /* route being resolved; NULL outside */
+    struct cidr_set proxy_from;       /* proxy_protocol_from */
+    const struct conf_stmt *cors_at;  /* the `cors` read last, which many routes inherit … */
+    const struct cors_settings *cors; /* … and what it came to */
 };
 
 /* ---- block.c ---------------------------------------------------------------------------- */
@@ -142,7 +144,8 @@ conf_setter set_listen, set_proxy_protocol_from, set_workers, set_limits, set_tr
     set_log, set_error_log, set_redis, set_hosts, set_tls, set_redirect, set_upstream, set_jwt,
     set_identity, set_hash_key, set_use_upstream, set_ttl, set_scope, set_key, set_query,
     set_status, set_store, set_store_if, set_bypass, set_client_cache_control,
-    set_forward_headers, set_tag, set_invalidate, set_upgrade, set_timeout, set_header;
+    set_forward_headers, set_tag, set_invalidate, set_upgrade, set_timeout, set_header,
+    set_cors;
 
 /* Names of a site, from `hosts` and `host`. */
 void conf_add_hosts(struct conf_build *b, const struct conf_arg *args, size_t n,
@@ -191,6 +194,10 @@ void conf_scope_route(struct conf_build *b, struct route_settings *r, struct con
 
 /* What can only be said when all is known: names that must exist, equal routes, hosts. */
 void conf_check_all(struct conf_build *b);
+
+/* set_cors.c: what `cors` and `header` of one route have against each other. */
+void conf_check_cors(struct conf_build *b, const struct route_settings *r,
+                     const struct conf_route *x);
 
 /* Warnings about keys that collide and globs that miss or reach too far. */
 void conf_check_names(struct conf_build *b);

@@ -1,14 +1,15 @@
 /*
  * Inheritance: for each directive a route takes the statements of the nearest level that has
- * any: its own block, its type, the defaults of its host, the defaults of the file. The chosen
- * statements go through the same setters wherever they stood, so a value is read in one way
- * only; the same message for several routes is printed once.
+ * any: its own block, its type, the defaults of its host, the defaults of the file; where a
+ * rule may stand there too, the host's block comes after its defaults and the file's last. The
+ * chosen statements go through the same setters wherever they stood, so a value is read in one
+ * way only; the same message for several routes is printed once.
  */
 #include "config/build.h"
 
 /* Blocks from the nearest to the farthest. */
 struct levels {
-    const struct conf_index *list[4];
+    const struct conf_index *list[6];
     size_t n;
     size_t first_defaults; /* index of the first level that is a `defaults` */
 };
@@ -137,18 +138,21 @@ static void set_route_name(struct conf_build *b, const struct conf_stmt *s,
     }
 }
 
-/* The defaults of a site's levels, nearest first. */
-static void add_defaults(const struct conf_site *site, struct levels *l)
+/* The levels outside of routes and types, nearest first. */
+static void add_defaults(const struct conf_build *b, struct levels *l)
 {
+    const struct conf_site *site = &b->sites[b->at_site];
+
     l->first_defaults = l->n;
     add_level(l, site->inner);
+    add_level(l, b->at_site > 0 ? &site->index : NULL);
     add_level(l, site->outer);
+    add_level(l, &b->sites[0].index);
 }
 
 static void resolve_route(struct conf_build *b, const struct conf_stmt *s,
                           struct route_settings *r, struct conf_route *x)
 {
-    const struct conf_site *site = &b->sites[b->at_site];
     struct conf_index *own = arena_alloc(b->scratch, sizeof(*own));
     struct levels l = {.n = 0};
 
@@ -162,9 +166,10 @@ static void resolve_route(struct conf_build *b, const struct conf_stmt *s,
     x->unsure = own->first[DIR_use_type] != NULL && type == NULL;
     add_level(&l, own);
     add_level(&l, type);
-    add_defaults(site, &l);
+    add_defaults(b, &l);
     apply_levels(b, &l, r, x->valid);
     if (x->valid) {
+        conf_check_cors(b, r, x);
         set_route_name(b, s, r);
         x->own_ttl = own->first[DIR_ttl];
         choose_upstream(b, r, true, x->at);
@@ -188,7 +193,7 @@ static void resolve_fallback(struct conf_build *b, struct site_settings *site)
     r->segments = arena_zalloc(b->keep, sizeof(*r->segments));
     r->segments[0].kind = SEGMENT_REST;
     r->n_segments = 1;
-    add_defaults(&b->sites[b->at_site], &l);
+    add_defaults(b, &l);
     b->route = &nobody;
     apply_levels(b, &l, r, false);
     choose_upstream(b, r, false, nobody.at);

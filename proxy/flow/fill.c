@@ -227,52 +227,6 @@ static void end_sharing(struct request *rq, const struct msg *m, enum reason rea
     exchange_adopt(rq, f, m);
 }
 
-/* The name under which the answer goes: of a variant if it varies. Leaves the marker that leads
- * others to it. */
-static void select_variant(struct request *rq, const struct vary_spec *vary)
-{
-    struct node *node = rq->worker->node;
-    if (vary->n == 0) {
-        rq->name = rq->base_name;
-        rq->hash = entry_hash(rq->name, rq->site_key);
-        return;
-    }
-    const struct entry_spec spec = {
-        .name = rq->base_name,
-        .host = rq->site_key,
-        .scope = lookup_scope(rq->route),
-        .stamp = rq->lead->stamp,
-        .flags = ENTRY_VARY_MARKER,
-        .stored_at = rq->worker->loop->wall,
-        .lifetime = rq->storing->lifetime + rq->storing->stale + rq->storing->stale_if_error,
-        .type = rq->route->type,
-        .route = rq->route->name,
-        .vary = vary_list(vary, &rq->arena),
-    };
-    struct entry *marker = entry_new(&spec);
-    if (marker != NULL) {
-        (void)l1_put(node->l1, marker);
-        entry_unref(marker);
-    }
-    lookup_select_variant(rq, vary, forward_view(rq));
-}
-
-/* Accept-Encoding was sent as `identity` on routes with a ttl of their own, so the answer
- * cannot have varied on it. */
-static void drop_encoding_vary(const struct request *rq, struct vary_spec *vary)
-{
-    if (rq->route->ttl_mode == TTL_ORIGIN) {
-        return;
-    }
-    size_t kept = 0;
-    for (size_t i = 0; i < vary->n; i++) {
-        if (!str_eq(vary->names[i], STR("accept-encoding"))) {
-            vary->names[kept++] = vary->names[i];
-        }
-    }
-    vary->n = kept;
-}
-
 /* What readers and the entry share of the head, in the flight's own memory. */
 static void publish(struct request *rq, const struct msg *m, const struct tag_set *tags)
 {
@@ -349,7 +303,7 @@ static void on_head(struct fetch *f, const struct msg *m)
         end_sharing(rq, m, sv->reason);
         return;
     }
-    drop_encoding_vary(rq, &sv->vary);
+    variant_trim(rq, &sv->vary);
     struct str vary = vary_list(&sv->vary, &rq->arena);
     if (!forward_fits(rq, vary)) {
         if (rq->asked_again < ASK_AGAIN_MAX) {
@@ -365,7 +319,7 @@ static void on_head(struct fetch *f, const struct msg *m)
         end_sharing(rq, m, REASON_TAGS);
         return;
     }
-    select_variant(rq, &sv->vary);
+    variant_select(rq, &sv->vary);
     publish(rq, m, tags);
     loop_defer(rq->worker->loop, &rq->deferred);
 }

@@ -93,6 +93,9 @@ static bool fill_hides(const struct request *rq, const struct field *f)
     if (narrows(f->id) || f->id == FIELD_X_HTTP_METHOD_OVERRIDE) {
         return true;
     }
+    if (f->id == FIELD_ORIGIN && rq->route->cors != NULL) {
+        return !in_key(&rq->route->key, KEY_HEADER, f->name); /* entries serve every origin */
+    }
     return f->id == FIELD_COOKIE && rq->route->ttl_mode != TTL_ORIGIN;
 }
 

@@ -67,8 +67,12 @@ static bool varies_alike(struct request *rq, const struct msg *stored, const str
     if (msg_find(m, FIELD_VARY) == NULL) {
         return true;
     }
-    return vary_parse(stored, &rq->arena, &was) && vary_parse(m, &rq->arena, &is) &&
-           str_eq(vary_list(&was, &rq->arena), vary_list(&is, &rq->arena));
+    if (!vary_parse(stored, &rq->arena, &was) || !vary_parse(m, &rq->arena, &is)) {
+        return false;
+    }
+    variant_trim(rq, &was);
+    variant_trim(rq, &is);
+    return str_eq(vary_list(&was, &rq->arena), vary_list(&is, &rq->arena));
 }
 
 static void remove_named(struct msg *m, struct str name)

@@ -106,7 +106,9 @@ enum step_result step_key(struct request *rq)
 
 uint32_t lookup_scope(const struct route_settings *route)
 {
-    return (uint32_t)route->scope * 0x9e3779b1u ^ route->scope_mask;
+    /* Entries hold the backend's CORS fields or do not: a reload may change that. */
+    uint32_t cors = route->cors != NULL ? 0x85ebca6bu : 0;
+    return ((uint32_t)route->scope * 0x9e3779b1u ^ route->scope_mask) + cors;
 }
 
 void lookup_select_variant(struct request *rq, const struct vary_spec *spec,

@@ -21,6 +21,9 @@ void reply_problem(struct request *rq, int status, enum reason reason, const cha
 /* 416 for a representation of this length (RFC 9110 15.5.17). */
 void reply_unsatisfiable(struct request *rq, uint64_t length);
 
+/* 204 with these field lines. */
+void reply_no_content(struct request *rq, enum reason reason, struct str fields);
+
 /* 308 to the https form of the request's URL. */
 void reply_redirect_https(struct request *rq);
 

@@ -41,7 +41,8 @@ static void put_etag(struct cursor *c, const struct entry *e, bool gzip)
 struct str reply_entry_lines(struct request *rq, const struct entry *e, int status, bool gzip,
                              uint64_t length)
 {
-    char *start = arena_alloc(&rq->arena, CACHE_FIELDS_MAX + 256 + entry_etag(e).n);
+    char *start =
+        arena_alloc(&rq->arena, CACHE_FIELDS_MAX + 256 + entry_etag(e).n + rq->cors.n);
     struct cursor c = {start};
     if (status != 304 && status != 204) {
         PUT(&c, "Content-Length: ");
@@ -55,6 +56,7 @@ struct str reply_entry_lines(struct request *rq, const struct entry *e, int stat
             PUT(&c, "Content-Encoding: gzip\r\n");
         }
     }
+    cursor_put(&c, rq->cors);
     PUT(&c, "Age: ");
     cursor_number(&c, entry_age(e, rq->worker->loop->wall) / 1000);
     PUT(&c, "\r\n");

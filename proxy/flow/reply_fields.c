@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "flow/cors.h"
 #include "flow/reply_parts.h"
 #include "http/date.h"
 #include "http/h1.h"
@@ -77,17 +78,25 @@ static struct str rewrite_location(const struct request *rq, struct str value)
     return value;
 }
 
+/* What the backend says about CORS, where Larder does. */
+static bool replaced_by_cors(const struct field *f)
+{
+    return cors_field(f->name) || (f->id == FIELD_VARY && str_ieq(f->value, STR("Origin")));
+}
+
 void reply_render_fields(struct request *rq, const struct msg *m, struct str omit,
                          struct strbuf *out)
 {
     bool plain = msg_find(m, FIELD_CONNECTION) == NULL;
     bool has_ops = rq->route != NULL && rq->route->n_headers > 0;
+    bool own_cors = rq->route != NULL && rq->route->cors != NULL;
     bool has_date = false;
     for (size_t i = 0; i < m->n_fields; i++) {
         const struct field *f = &m->fields[i];
         if (reply_computes(f->id) || (field_flags(f->id) & FIELD_HOP) ||
             (!plain && !h1_forwardable(m, f)) || (omit.n > 0 && listed(omit, f->name)) ||
-            (has_ops && reply_removes(rq->route, f->name))) {
+            (has_ops && reply_removes(rq->route, f->name)) ||
+            (own_cors && replaced_by_cors(f))) {
             continue;
         }
         if (f->id == FIELD_DATE) {

@@ -18,8 +18,11 @@ static void send_own(struct request *rq, int status, struct str fields, struct s
     char date[HTTP_DATE_LEN];
     http_date_format(rq->worker->loop->wall, date);
     h1_write_field(out, STR("Date"), str_make(date, sizeof(date)));
-    h1_write_field(out, STR("Cache-Control"), STR("no-store"));
-    h1_write_u64_field(out, STR("Content-Length"), body.n);
+    strbuf_add_str(out, rq->cors);
+    if (status != 204) {
+        h1_write_field(out, STR("Cache-Control"), STR("no-store"));
+        h1_write_u64_field(out, STR("Content-Length"), body.n);
+    }
     strbuf_reserve(out, CACHE_FIELDS_MAX + 64);
     struct cursor c = {out->p + out->n};
     PUT(&c, "Cache-Status: " PSEUDONYM "; detail=");
@@ -78,4 +81,10 @@ void reply_redirect_https(struct request *rq)
                      STR_ARG(rq->target.path), rq->target.query.p != NULL ? "?" : "",
                      STR_ARG(rq->target.query));
     send_own(rq, 308, fields, STR(""));
+}
+
+void reply_no_content(struct request *rq, enum reason reason, struct str fields)
+{
+    request_decide(rq, CACHE_NONE, reason);
+    send_own(rq, 204, fields, STR(""));
 }

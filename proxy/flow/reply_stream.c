@@ -25,6 +25,7 @@ static void finish_head(struct request *rq, int64_t length, struct str keep_leng
     } else if (!rq->no_body) {
         rq->close = true; /* HTTP/1.0: the end of the connection is the end of the body */
     }
+    strbuf_add_str(out, rq->cors);
     strbuf_reserve(out, CACHE_FIELDS_MAX + 64);
     struct cursor c = {out->p + out->n};
     reply_put_cache_fields(&c, rq, NULL);

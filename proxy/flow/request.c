@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "flow/accesslog.h"
+#include "flow/cors.h"
 #include "flow/reply.h"
 #include "flow/steps.h"
 #include "flow/websocket.h"
@@ -382,6 +383,10 @@ enum step_result step_route(struct request *rq)
         return STEP_DONE;
     }
     find_route(rq);
+    if ((rq->route->cors != NULL || rq->msg.method == METHOD_OPTIONS) && cors_begin(rq)) {
+        rq->close = rq->close || !rq->body_done;
+        return STEP_DONE;
+    }
     if (rq->up == NULL) {
         return refuse(rq, 404, REASON_NO_ROUTE, "nothing is served here");
     }

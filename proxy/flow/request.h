@@ -110,6 +110,7 @@ struct request {
     bool background;                    /* goes on without a client on purpose (refresh) */
 
     /* the answer */
+    struct str cors; /* its CORS fields, each line with CRLF; empty: none */
     enum cache_result result;
     enum reason reason;
     struct str reason_text;   /* reason as a word ("no-org"); in the arena or static */

@@ -95,6 +95,11 @@ void invalidate_after_write(struct request *rq, const struct msg *answer);
 
 /* lookup.c: the site part and scope of entries that this request may use. */
 uint32_t lookup_scope(const struct route_settings *route);
+/* variant.c: takes out of an answer's Vary what cannot have chosen it on this route. */
+void variant_trim(const struct request *rq, struct vary_spec *vary);
+/* variant.c: renames a leading request to the name under which its answer goes: of a variant if
+ * it varies. Leaves the marker that leads others to it. */
+void variant_select(struct request *rq, const struct vary_spec *vary);
 /* lookup.c: renames the request to the variant that this Vary spec selects for `as`, the
  * request as the client or as the origin sees it. */
 void lookup_select_variant(struct request *rq, const struct vary_spec *spec,

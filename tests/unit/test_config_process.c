@@ -290,7 +290,6 @@ static void test_not_available_yet(void **state)
         {"rate_limit 100/15m\n", "`rate_limit` is not available in this version", NULL, 0},
         {"security_headers on\n", "`security_headers` is not available in this version", NULL,
          0},
-        {"defaults { cors * }\n", "`cors` is not available in this version", NULL, 0},
         {"defaults { stale_if_error 1m unverified }\n",
          "`stale_if_error unverified` is not available in this version", NULL, 0},
         {"route GET /x { refresh 2m }\n", "`refresh` is not available in this version", NULL,
