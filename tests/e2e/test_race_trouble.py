@@ -1,5 +1,6 @@
 """The race of test_race_writes.py with an origin that gives trouble, and clients that do."""
 
+import itertools
 import random
 import threading
 
@@ -48,13 +49,16 @@ def test_writes_with_an_unknown_outcome(larder, origin):
 
     versions.answer = reply
 
+    number = itertools.count()
+
     def write(c, key, method):
+        mine = str(next(number))
         try:
-            c.request(method, f"/r/{key}")
+            c.request(method, f"/r/{key}", [("X-Write", mine)])
         except ConnectionError:
             c.close()
         # Whatever came of its answer: it was carried out before that.
-        return versions.committed(key)
+        return versions.written[mine]
 
     counts = race(proxy, versions, methods=("POST",), write=write, writes=100)
     assert counts["HIT"] >= 300 and counts["MISS"] >= 100, counts

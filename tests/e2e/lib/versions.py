@@ -16,6 +16,7 @@ class Versions:
     def __init__(self, origin, delay=0.004, seed=1):
         self.delay = delay
         self.reads = collections.Counter()   # at the origin, by key
+        self.written = {}                    # version that a write made, by its field X-Write
         self._versions = collections.Counter()
         self._answered = collections.Counter()
         self._lock = threading.Lock()
@@ -29,6 +30,7 @@ class Versions:
                 self.reads[key] += 1
             else:
                 self._versions[key] += 1
+                self.written[exchange.request.header("x-write")] = self._versions[key]
             version = self._versions[key]
             pause = self._random.random() * self.delay
         exchange.run(Sleep(pause))
@@ -37,10 +39,6 @@ class Versions:
     def answer(self, request, body):
         """The answer's bytes or steps; tests may replace it."""
         return answer(200, body, {"Content-Type": "text/plain"})
-
-    def committed(self, key):
-        """The version at the origin now."""
-        return self._versions[key]
 
     def answered(self, key, version):
         """A write's answer has come: reads that start from now on show this version or later."""
