@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "config/redis_url.h"
 
 #define SETTINGS_MAX_IDENTITIES 32 /* identities fit a bit mask */
 #define SETTINGS_MAX_PARAMS     16 /* {param} segments of one route */
@@ -362,6 +363,29 @@ struct limit_settings {
     msec_t tunnel_timeout;     /* an upgraded connection without traffic; default 1h */
 };
 
+/* What a node does when it cannot prove that it knows every invalidation (redis … uncertain=).
+ */
+enum uncertain {
+    UNCERTAIN_REVALIDATE, /* ask the origin first; one success counts for max_lag */
+    UNCERTAIN_BYPASS,     /* as if there were no cache */
+    UNCERTAIN_SERVE,      /* serve for uncertain_serve longer, marked */
+};
+
+/* redis URL prefix=… */
+struct redis_settings {
+    bool on;                    /* false: memory only */
+    struct redis_target target; /* where it is */
+    struct str prefix;          /* first part of every key */
+    msec_t budget;              /* time that one request may spend on it */
+    uint64_t max_object;        /* max_object_redis=: larger entries stay in memory only */
+    msec_t max_lag;             /* without proof of being current for longer: uncertain */
+    enum uncertain uncertain;
+    msec_t uncertain_serve;    /* UNCERTAIN_SERVE */
+    uint64_t max_records;      /* journal records kept */
+    unsigned breaker_failures; /* consecutive failures that open a breaker */
+    msec_t breaker_max;        /* its longest back-off */
+};
+
 struct settings {
     struct arena arena; /* owns all that is referenced below */
     atomic_uint refs;
@@ -377,6 +401,9 @@ struct settings {
     size_t n_jwts;
     struct identity_settings *identities;
     size_t n_identities;
+
+    struct redis_settings redis;
+    struct str state_dir; /* folder for what must survive a restart; empty: none */
 
     unsigned workers;                /* threads; default: the number of CPUs */
     uint64_t memory;                 /* L1 bytes */

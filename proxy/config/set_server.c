@@ -197,26 +197,6 @@ void set_error_log(struct conf_build *b, const struct conf_stmt *s, void *target
     }
 }
 
-/* ---- redis ------------------------------------------------------------------------------ */
-
-void set_redis(struct conf_build *b, const struct conf_stmt *s, void *target)
-{
-    const struct conf_arg *prefix = conf_opt(s, "prefix");
-
-    (void)target;
-    conf_options_given(b, s, NULL);
-    if (prefix == NULL) {
-        conf_error(b->d, s->at, "`redis` needs prefix=NAME");
-        conf_hint(b->d, "it keeps the keys of several applications apart in one Redis");
-    } else {
-        conf_check_name(b, prefix, "a prefix");
-    }
-    if (s->args[0].text.n > 0) {
-        conf_error(b->d, s->args[0].at, "`redis` with a URL is not available in this version");
-        conf_hint(b->d, "an empty URL means memory only");
-    }
-}
-
 /* ---- sites ------------------------------------------------------------------------------ */
 
 static bool host_byte(char c, bool literal)
