@@ -22,6 +22,7 @@
 #include "base/resolver.h"
 #include "base/units.h"
 #include "flow/accesslog.h"
+#include "flow/redis_tier.h"
 #include "flow/service.h"
 #include "server_state.h"
 #include "upstream/health.h"
@@ -291,6 +292,14 @@ static bool start(struct server *s, struct settings *settings)
         return false;
     }
     s->node = node_new(settings, s->resolver);
+    if (settings->redis.on) {
+        s->node->redis =
+            redis_tier_new(settings, s->node->journal, s->resolver, error, sizeof(error));
+        if (s->node->redis == NULL) {
+            log_error("cannot start: redis: %s", error);
+            return false;
+        }
+    }
     s->runtime = runtime_new(settings, s->node, error, sizeof(error));
     if (s->runtime == NULL) {
         log_error("cannot start: %s", error);
@@ -321,6 +330,9 @@ static void clean_up(struct server *s)
             worker_join(s->workers[i]);
         }
     }
+    if (s->node != NULL && s->node->redis != NULL) {
+        redis_tier_stop(s->node->redis);
+    }
     for (size_t i = 0; i < s->n_workers; i++) {
         if (s->workers[i] != NULL) {
             worker_free(s->workers[i]);
@@ -344,6 +356,7 @@ static void clean_up(struct server *s)
     deadline_cancel(&s->watchdog);
     loop_free(s->loop);
     if (s->node != NULL) {
+        redis_tier_free(s->node->redis);
         node_free(s->node);
         resolver_free(s->resolver);
     }

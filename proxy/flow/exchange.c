@@ -4,6 +4,7 @@
  * kept.
  */
 #include "base/addr.h"
+#include "cache/journal_link.h"
 #include "flow/forward.h"
 #include "flow/reply.h"
 #include "flow/request.h"
@@ -138,16 +139,9 @@ static bool is_event_stream(const struct msg *m)
     return str_ieq(str_trim(str_make(type.p, str_index(type, ';'))), STR("text/event-stream"));
 }
 
-static void on_head(struct fetch *f, const struct msg *m)
+/* The answer's head goes to the client, who is there. */
+static void send_head(struct request *rq, const struct msg *m)
 {
-    struct request *rq = fetch_owner(f);
-    invalidate_after_write(rq, m);
-    if (rq->client == NULL) {
-        /* A write whose client left: its outcome was all that was waited for. */
-        drop_fetch(rq);
-        request_release(rq);
-        return;
-    }
     if (is_event_stream(m)) {
         rq->reason = REASON_STREAM;
         rq->reason_text = reason_word(REASON_STREAM);
@@ -161,9 +155,31 @@ static void on_head(struct fetch *f, const struct msg *m)
     }
 }
 
+static void on_head(struct fetch *f, const struct msg *m)
+{
+    struct request *rq = fetch_owner(f);
+    invalidate_after_write(rq, m);
+    if (rq->client == NULL) {
+        /* A write whose client left: its outcome was all that was waited for. */
+        drop_fetch(rq);
+        request_release(rq);
+        return;
+    }
+    if (rq->append != NULL) {
+        rq->held = true;
+        fetch_pause(f);
+        return;
+    }
+    send_head(rq, m);
+}
+
 static void on_data(struct fetch *f, struct str piece)
 {
     struct request *rq = fetch_owner(f);
+    if (rq->held) {
+        strbuf_add_str(&rq->held_body, piece); /* what one read held; it is paused now */
+        return;
+    }
     reply_piece(rq, piece);
     if (reply_full(rq)) {
         fetch_pause(f);
@@ -173,9 +189,49 @@ static void on_data(struct fetch *f, struct str piece)
 static void on_done(struct fetch *f)
 {
     struct request *rq = fetch_owner(f);
+    (void)f;
+    if (rq->held) {
+        rq->held_done = true;
+        return;
+    }
     drop_fetch(rq);
     reply_end(rq);
     request_finish(rq, false);
+}
+
+static void send_error(struct request *rq, enum fetch_error e)
+{
+    enum reason reason;
+    int status = exchange_error_status(e, &reason);
+    rq->close = rq->close || !rq->body_done;
+    reply_problem(rq, status, reason, "the upstream did not answer properly");
+    request_finish(rq, false);
+}
+
+void exchange_release_held(struct request *rq)
+{
+    if (!rq->held) {
+        return;
+    }
+    rq->held = false;
+    if (rq->held_error != FETCH_OK) {
+        send_error(rq, rq->held_error);
+        return;
+    }
+    struct fetch *f = rq->fetch;
+    send_head(rq, fetch_msg(f));
+    if (rq->client == NULL || rq->fetch != f) {
+        return; /* it left while the head was sent */
+    }
+    if (rq->held_body.n > 0) {
+        reply_piece(rq, strbuf_str(&rq->held_body));
+        strbuf_free(&rq->held_body);
+    }
+    if (rq->held_done) {
+        on_done(f);
+    } else {
+        fetch_resume(f);
+    }
 }
 
 int exchange_error_status(enum fetch_error e, enum reason *reason)
@@ -192,27 +248,44 @@ int exchange_error_status(enum fetch_error e, enum reason *reason)
     return 502;
 }
 
+/* No answer is waited for any more. */
+static void forget_append(struct request *rq)
+{
+    if (rq->append != NULL) {
+        journal_append_cancel(rq->append);
+        rq->append = NULL;
+    }
+    rq->held = false;
+    strbuf_free(&rq->held_body);
+}
+
 static void on_failed(struct fetch *f, enum fetch_error e)
 {
     struct request *rq = fetch_owner(f);
     enum reason reason;
-    int status = exchange_error_status(e, &reason);
+    bool cut = rq->status != 0 || rq->held; /* the client has, or would have had, a part */
     if (fetch_sent_any(f)) {
         invalidate_after_write(rq, NULL);
     }
     drop_fetch(rq);
     if (rq->client == NULL) {
+        forget_append(rq);
         request_release(rq);
         return;
     }
-    if (rq->status != 0) {
+    if (cut) {
+        (void)exchange_error_status(e, &reason);
+        forget_append(rq);
         request_decide(rq, rq->result, reason);
         request_finish(rq, true);
         return;
     }
-    rq->close = rq->close || !rq->body_done;
-    reply_problem(rq, status, reason, "the upstream did not answer properly");
-    request_finish(rq, false);
+    if (rq->append != NULL) {
+        rq->held = true;
+        rq->held_error = e;
+        return;
+    }
+    send_error(rq, e);
 }
 
 void exchange_writable(struct request *rq)
@@ -224,6 +297,7 @@ void exchange_writable(struct request *rq)
 
 void exchange_client_gone(struct request *rq)
 {
+    forget_append(rq);
     if (rq->fetch == NULL) {
         return;
     }

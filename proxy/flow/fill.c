@@ -73,7 +73,7 @@ static struct flight_key flight_key_of(const struct request *rq)
     return (struct flight_key){.hash = rq->hash,
                                .name = rq->name,
                                .host = rq->site_key,
-                               .scope = lookup_scope(rq->route),
+                               .scope = lookup_scope(rq),
                                .type = rq->route->type,
                                .route = rq->route->name};
 }
@@ -188,7 +188,7 @@ static void mark_hit_for_miss(struct request *rq)
     const struct entry_spec spec = {
         .name = rq->name,
         .host = rq->site_key,
-        .scope = lookup_scope(rq->route),
+        .scope = lookup_scope(rq),
         .stamp = rq->lead->stamp,
         .flags = ENTRY_HIT_FOR_MISS,
         .stored_at = rq->worker->loop->wall,
@@ -469,6 +469,7 @@ static struct entry *store(struct request *rq, const struct msg *m)
         entry_unref(e);
         return NULL;
     }
+    redis_path_store(rq, e);
     return e;
 }
 

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cache/tags.h"
 #include "flow/node.h"
+#include "flow/redis_tier.h"
 #include "flow/request.h"
 #include "flow/settle.h"
 #include "flow/steps.h"
@@ -181,6 +182,30 @@ static void answer_records(struct records *rs, const struct msg *answer)
     }
 }
 
+static void on_appended(void *ctx, enum append_outcome outcome)
+{
+    struct request *rq = ctx;
+    rq->append = NULL;
+    rq->invalidation_pending = outcome == APPEND_PENDING;
+    exchange_release_held(rq);
+}
+
+/* Into the journal: at once in memory, or through Redis, which the answer waits for. */
+static void record_all(struct request *rq, const struct records *rs)
+{
+    struct worker *w = rq->worker;
+    struct journal_link *link = redis_tier_link(w->node->redis);
+    if (link == NULL) {
+        journal_apply(w->node->journal, rs->list, rs->n);
+        return;
+    }
+    rq->append = journal_link_append(link, w->loop, rs->list, rs->n, on_appended, rq);
+    if (rq->client == NULL) {
+        journal_append_cancel(rq->append); /* nobody waits for the answer */
+        rq->append = NULL;
+    }
+}
+
 void invalidate_after_write(struct request *rq, const struct msg *answer)
 {
     if (!rq->unsafe || rq->invalidated || rq->site == NULL) {
@@ -211,7 +236,7 @@ void invalidate_after_write(struct request *rq, const struct msg *answer)
         rs->n = 1;
     }
     if (rs->n > 0) {
-        journal_apply(rq->worker->node->journal, rs->list, rs->n);
+        record_all(rq, rs);
         if (rq->route->settle > 0) {
             settle_later(rq->worker, rs->list, rs->n, rq->route->settle);
         }

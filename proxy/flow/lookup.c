@@ -7,6 +7,7 @@
 
 #include "cache/condition.h"
 #include "flow/node.h"
+#include "flow/redis_tier.h"
 #include "flow/reply.h"
 #include "flow/request.h"
 #include "flow/steps.h"
@@ -104,11 +105,13 @@ enum step_result step_key(struct request *rq)
     return STEP_MORE;
 }
 
-uint32_t lookup_scope(const struct route_settings *route)
+uint32_t lookup_scope(const struct request *rq)
 {
+    const struct route_settings *route = rq->route;
     /* Entries hold the backend's CORS fields or do not: a reload may change that. */
     uint32_t cors = route->cors != NULL ? 0x85ebca6bu : 0;
-    return ((uint32_t)route->scope * 0x9e3779b1u ^ route->scope_mask) + cors;
+    return ((uint32_t)route->scope * 0x9e3779b1u ^ route->scope_mask) + cors +
+           rq->config->runtime->version;
 }
 
 void lookup_select_variant(struct request *rq, const struct vary_spec *spec,
@@ -152,7 +155,7 @@ struct entry *lookup_fresh(struct request *rq)
         return NULL;
     }
     bool fresh = (e->flags & (ENTRY_VARY_MARKER | ENTRY_HIT_FOR_MISS)) == 0 &&
-                 e->scope == lookup_scope(rq->route) &&
+                 e->scope == lookup_scope(rq) &&
                  journal_check(node->journal, e) == JOURNAL_VALID &&
                  policy_reuse(e, &rq->lookup, false, rq->worker->loop->wall) == REUSE_FRESH;
     if (!fresh) {
@@ -184,11 +187,64 @@ static enum step_result serve_stale(struct request *rq, struct entry *e)
     return STEP_WAIT;
 }
 
-/* What to do with an entry found; takes over the reference. */
-static enum step_result judge(struct request *rq, struct entry *e)
+/* Keeps an entry that may serve or validate later; takes over the reference. */
+static void keep_stale(struct request *rq, struct entry *e, bool ok)
+{
+    if (rq->stale != NULL) {
+        entry_unref(rq->stale);
+    }
+    rq->stale = e;
+    rq->stale_ok = ok;
+}
+
+/* May entries be used as they are? Without proof of knowing every invalidation the
+ * configuration says what to do (`uncertain`). */
+enum trust {
+    TRUST,
+    TRUST_MARKED, /* use them, and say so */
+    VALIDATE,
+    BYPASS,
+};
+
+static enum trust trust_in(const struct request *rq, const struct entry *e)
+{
+    struct redis_tier *redis = rq->worker->node->redis;
+    msec_t now = rq->worker->loop->now;
+    if (redis == NULL || journal_link_certain(redis_tier_link(redis), now)) {
+        return TRUST;
+    }
+    const struct redis_settings *rs = redis_tier_settings(redis);
+    struct journal_link_stats ls;
+    switch (rs->uncertain) {
+    case UNCERTAIN_BYPASS: return BYPASS;
+    case UNCERTAIN_SERVE:
+        journal_link_stats_get(redis_tier_link(redis), &ls);
+        return ls.lag >= 0 && ls.lag <= rs->max_lag + rs->uncertain_serve ? TRUST_MARKED
+                                                                          : VALIDATE;
+    case UNCERTAIN_REVALIDATE: break;
+    }
+    /* One success counts for max_lag. */
+    return rq->worker->loop->wall - e->stored_at <= rs->max_lag ? TRUST_MARKED : VALIDATE;
+}
+
+/* What the uncertain state makes of an entry; STEP_WAIT: nothing, it is judged as usual. */
+static enum step_result judge_uncertain(struct request *rq, struct entry *e)
+{
+    switch (trust_in(rq, e)) {
+    case TRUST: return STEP_WAIT;
+    case TRUST_MARKED: rq->uncertain = true; return STEP_WAIT;
+    case BYPASS: entry_unref(e); return bypass(rq, REASON_UNCERTAIN);
+    case VALIDATE: break;
+    }
+    request_decide(rq, CACHE_MISS, REASON_UNCERTAIN);
+    keep_stale(rq, e, false);
+    return STEP_MORE;
+}
+
+enum step_result lookup_judge(struct request *rq, struct entry *e)
 {
     enum journal_verdict valid = journal_check(rq->worker->node->journal, e);
-    if (valid == JOURNAL_INVALID || e->scope != lookup_scope(rq->route)) {
+    if (valid == JOURNAL_INVALID || e->scope != lookup_scope(rq)) {
         request_decide(rq, CACHE_MISS, REASON_INVALIDATED);
         entry_unref(e);
         return STEP_MORE;
@@ -197,13 +253,17 @@ static enum step_result judge(struct request *rq, struct entry *e)
         /* Redis lost or changed its journal: nobody can say whether this is current but the
          * origin, and if that fails neither may we. */
         request_decide(rq, CACHE_MISS, REASON_UNCERTAIN);
-        rq->stale = e;
+        keep_stale(rq, e, false);
         return STEP_MORE;
+    }
+    enum step_result r = judge_uncertain(rq, e);
+    if (r != STEP_WAIT) {
+        return r;
     }
     enum reuse reuse =
         policy_reuse(e, &rq->lookup, valid == JOURNAL_SOFT, rq->worker->loop->wall);
     if (reuse == REUSE_FRESH) {
-        return serve(rq, e, CACHE_HIT, REASON_NONE);
+        return serve(rq, e, CACHE_HIT, rq->uncertain ? REASON_UNCERTAIN : REASON_NONE);
     }
     bool failing = backoff_active(&rq->worker->node->backoff, rq->hash, rq->worker->loop->now);
     if (reuse == REUSE_STALE && !failing) {
@@ -213,8 +273,7 @@ static enum step_result judge(struct request *rq, struct entry *e)
         return serve(rq, e, CACHE_STALE, REASON_STALE_ERROR);
     }
     request_decide(rq, CACHE_MISS, REASON_EXPIRED);
-    rq->stale = e;
-    rq->stale_ok = reuse == REUSE_VALIDATE;
+    keep_stale(rq, e, reuse == REUSE_VALIDATE);
     return STEP_MORE;
 }
 
@@ -237,11 +296,17 @@ enum step_result step_lookup(struct request *rq)
         }
     }
     if (e != NULL) {
-        enum step_result r = judge(rq, e);
-        if (r != STEP_MORE) {
+        enum step_result r = lookup_judge(rq, e);
+        if (r != STEP_MORE || rq->step != STEP_LOOKUP) {
             return r;
         }
     }
+    rq->step = STEP_REDIS;
+    return STEP_MORE;
+}
+
+enum step_result step_fetch(struct request *rq)
+{
     if (rq->lookup.only_if_cached) {
         reply_problem(rq, 504, REASON_ONLY_IF_CACHED, "there is no stored answer");
         return STEP_DONE;

@@ -10,6 +10,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <xxhash.h>
 
 #include "base/mem.h"
 #include "flow/accesslog.h"
@@ -128,6 +129,9 @@ struct runtime *runtime_new(struct settings *settings, struct node *node, char *
     struct runtime *r = xcalloc(1, sizeof(*r));
     atomic_init(&r->refs, 1);
     r->settings = settings_ref(settings);
+    r->version = settings->version.n > 0
+                     ? (uint32_t)XXH3_64bits(settings->version.p, settings->version.n)
+                     : 0;
     r->routes = route_table_new(settings);
     r->origins = origins_new(settings, node->resolver, error, cap);
     if (r->origins == NULL) {

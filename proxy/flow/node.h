@@ -26,11 +26,13 @@
 struct accesslog;
 struct flight_table;
 struct ip_count;
+struct redis_tier;
 struct resolver;
 
 struct node {
     struct l1 *l1;
     struct journal *journal;
+    struct redis_tier *redis; /* NULL: memory only; made and freed by the server */
     struct flight_table *flights;
     struct backoff backoff; /* names whose origin has just failed */
     struct resolver *resolver;
@@ -47,6 +49,7 @@ struct runtime {
     struct route_table *routes;
     struct origins *origins;
     struct identity_keys *keys;
+    uint32_t version;         /* hash of `version`: entries of another one are not used */
     struct tls_server *tls;   /* NULL when no listener wants TLS */
     struct accesslog *access; /* NULL when it is off */
 };

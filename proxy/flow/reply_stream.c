@@ -41,6 +41,9 @@ void reply_head(struct request *rq, const struct msg *m)
     rq->head.n = 0;
     h1_write_status_line(&rq->head, m->status, m->reason);
     reply_render_fields(rq, m, STR_NULL, &rq->head);
+    if (rq->invalidation_pending) {
+        h1_write_field(&rq->head, STR("Cache-Invalidation"), STR("pending"));
+    }
     bool keep = rq->msg.method == METHOD_HEAD || m->status == 304;
     finish_head(rq, m->framing == FRAMING_LENGTH ? (int64_t)m->content_length : -1,
                 keep ? msg_get(m, FIELD_CONTENT_LENGTH) : STR_NULL);

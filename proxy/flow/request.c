@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "cache/l2.h"
 #include "flow/accesslog.h"
 #include "flow/cors.h"
 #include "flow/reply.h"
@@ -127,7 +128,9 @@ static void log_access(struct request *rq)
         .route = rq->route != NULL ? rq->route->label : STR(""),
         .cache = reply_result_word(rq->result),
         .reason = rq->reason_text,
-        .tier = from_cache ? STR("l1") : STR(""),
+        .tier = !from_cache      ? STR("")
+                : rq->from_redis ? STR("l2")
+                                 : STR("l1"),
         .status = rq->status,
         .bytes = rq->bytes_sent,
         .request_bytes = rq->body_bytes,
@@ -526,6 +529,10 @@ void request_client_gone(struct request *rq)
     }
     log_access(rq);
     deadline_cancel(&rq->wait);
+    if (rq->l2 != NULL) {
+        l2_get_cancel(rq->l2);
+        rq->l2 = NULL;
+    }
     flight_leave(&rq->reader);
     if (rq->lead == NULL) {
         exchange_client_gone(rq);

@@ -28,6 +28,9 @@
 #include "http/target.h"
 #include "upstream/fetch.h"
 
+struct journal_append;
+struct l2_get;
+
 enum step_result {
     STEP_MORE,
     STEP_WAIT,
@@ -92,6 +95,10 @@ struct request {
     struct entry *stale;         /* a reference: may serve if the origin fails, or validates */
     bool stale_ok;               /* it may serve if the origin fails */
     bool validating;             /* the fill carries its validators */
+    struct l2_get *l2;           /* a question to Redis under way */
+    msec_t redis_deadline;       /* monotonic; end of the request's budget for Redis */
+    bool uncertain;              /* served although this node may not know everything */
+    bool from_redis;             /* what it found came from there */
     struct deadline wait;        /* end of waiting for another request's fetch */
     struct flight_reader reader; /* its place in a flight */
     const struct byte_range *part; /* of the flight's body it sends; NULL: all of it */
@@ -105,6 +112,12 @@ struct request {
     struct fetch *fetch;                /* its exchange, filling or passing; NULL: none */
     const struct upstream_settings *up; /* the group it goes to */
     bool upgrade;                       /* an upgrade was asked for and the route allows it */
+    struct journal_append *append;      /* its invalidation on the way into the journal */
+    bool held;                          /* the answer waits for that */
+    bool held_done;                     /* … and is complete */
+    struct strbuf held_body;            /* what of its body came meanwhile */
+    enum fetch_error held_error;        /* instead of an answer: the fetch failed */
+    bool invalidation_pending;          /* true here, not told to the other nodes yet */
     bool invalidated;                   /* a write's invalidation has been applied */
     bool unsafe;                        /* its outcome may invalidate */
     bool background;                    /* goes on without a client on purpose (refresh) */

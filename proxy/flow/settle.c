@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "flow/node.h"
+#include "flow/redis_tier.h"
 #include "flow/worker.h"
 
 #define SETTLING_MAX 4096 /* of one worker */
@@ -34,7 +35,12 @@ static void apply_and_free(struct settling *s)
     if (w->settling_all == s) {
         w->settling_all = NULL;
     }
-    journal_apply(w->node->journal, s->records, s->n);
+    struct journal_link *link = redis_tier_link(w->node->redis);
+    if (link != NULL) {
+        journal_append_cancel(journal_link_append(link, w->loop, s->records, s->n, NULL, NULL));
+    } else {
+        journal_apply(w->node->journal, s->records, s->n);
+    }
     for (size_t i = 0; i < s->n; i++) {
         free((void *)(uintptr_t)s->records[i].text.p);
     }

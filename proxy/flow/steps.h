@@ -23,6 +23,8 @@ void exchange_adopt(struct request *rq, struct fetch *f, const struct msg *m);
 /* exchange.c: the client can take more, left, or sent body bytes. */
 void exchange_writable(struct request *rq);
 void exchange_client_gone(struct request *rq);
+/* exchange.c: the write's invalidation is in the journal: its answer may go out. */
+void exchange_release_held(struct request *rq);
 /* exchange.c: the status and reason for a failed fetch. */
 int exchange_error_status(enum fetch_error e, enum reason *reason);
 /* exchange.c: starts the fetch of a request. */
@@ -94,7 +96,12 @@ void invalidate_prepare(struct request *rq);
 void invalidate_after_write(struct request *rq, const struct msg *answer);
 
 /* lookup.c: the site part and scope of entries that this request may use. */
-uint32_t lookup_scope(const struct route_settings *route);
+uint32_t lookup_scope(const struct request *rq);
+/* lookup.c: what to do with an entry found; takes over the reference. STEP_MORE: it will not
+ * do, rq->step says where to go on. */
+enum step_result lookup_judge(struct request *rq, struct entry *e);
+/* redis_path.c: writes an entry to the Redis tier, without waiting. */
+void redis_path_store(struct request *rq, const struct entry *e);
 /* variant.c: takes out of an answer's Vary what cannot have chosen it on this route. */
 void variant_trim(const struct request *rq, struct vary_spec *vary);
 /* variant.c: renames a leading request to the name under which its answer goes: of a variant if

@@ -114,6 +114,9 @@ void fill_validated(struct request *rq, const struct msg *m)
         return;
     }
     rq->stored = l1_put(l1, e);
+    if (rq->stored) {
+        redis_path_store(rq, e);
+    }
     flight_end(rq->lead, FLIGHT_DONE, e, FLIGHT_REVALIDATED);
     entry_unref(e);
     fill_conclude(rq);

@@ -39,7 +39,7 @@ void variant_select(struct request *rq, const struct vary_spec *vary)
     const struct entry_spec spec = {
         .name = rq->base_name,
         .host = rq->site_key,
-        .scope = lookup_scope(rq->route),
+        .scope = lookup_scope(rq),
         .stamp = rq->lead->stamp,
         .flags = ENTRY_VARY_MARKER,
         .stored_at = rq->worker->loop->wall,
@@ -51,6 +51,7 @@ void variant_select(struct request *rq, const struct vary_spec *vary)
     struct entry *marker = entry_new(&spec);
     if (marker != NULL) {
         (void)l1_put(node->l1, marker);
+        redis_path_store(rq, marker);
         entry_unref(marker);
     }
     lookup_select_variant(rq, vary, forward_view(rq));

@@ -21,6 +21,7 @@
 #include "base/mem.h"
 #include "flow/accesslog.h"
 #include "flow/client.h"
+#include "flow/redis_tier.h"
 #include "flow/request.h"
 #include "flow/settle.h"
 #include "upstream/fetch.h"
@@ -404,6 +405,9 @@ struct worker *worker_new(unsigned index, struct node *node, struct runtime *run
     w->owner = owner;
     w->config = use_new(w, runtime_ref(runtime));
     w->pool = pool_new(loop);
+    if (node->redis != NULL) {
+        w->redis = redis_worker_new(node->redis, loop);
+    }
     set_access_log(w);
     w->ended.fn = on_ended_mail;
     deadline_init(&w->drain_end, on_drain_end);
@@ -455,6 +459,9 @@ void worker_free(struct worker *w)
     }
     use_retire(w->config);
     pool_free(w->pool);
+    if (w->redis != NULL) {
+        redis_worker_free(w->redis);
+    }
     accesslog_writer_free(w->access);
     loop_free(w->loop);
     strbuf_free(&w->build);

@@ -19,6 +19,7 @@
 
 struct accesslog_writer;
 struct client;
+struct redis_worker;
 struct request;
 struct settling;
 
@@ -43,7 +44,8 @@ struct host_memo {
 struct worker {
     struct loop *loop;
     struct node *node;
-    struct config_use *config; /* the current one */
+    struct config_use *config;  /* the current one */
+    struct redis_worker *redis; /* NULL: memory only */
     struct pool *pool;
     struct accesslog_writer *access; /* of the current configuration; NULL: off */
     struct listener **listeners;     /* array */

@@ -1,0 +1,125 @@
+/*
+ * Construction and end of what talks to Redis.
+ */
+#include "flow/redis_tier.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/tls.h"
+#include "cache/redis.h"
+#include "cache/redis_health.h"
+
+#define HORIZON_MS (7 * 24 * 3600 * (msec_t)1000) /* records kept; entries older are refused \
+                                                   */
+
+struct redis_tier {
+    struct settings *settings;   /* a reference */
+    struct tls_client *tls;      /* NULL: plain */
+    struct redis_health *health; /* breakers, shared by all threads */
+    struct resolver *resolver;
+    struct journal_link *link;
+};
+
+struct redis_worker {
+    struct redis *redis;
+    struct l2 *l2;
+};
+
+const struct redis_settings *redis_tier_settings(const struct redis_tier *t)
+{
+    return &t->settings->redis;
+}
+
+static struct redis_options options_of(const struct redis_tier *t)
+{
+    const struct redis_settings *rs = redis_tier_settings(t);
+    return (struct redis_options){
+        .target = &rs->target,
+        .resolver = t->resolver,
+        .tls = t->tls,
+        .health = t->health,
+        .max_value = rs->max_object + 64u * 1024u,
+        .breaker_failures = rs->breaker_failures,
+        .breaker_max = rs->breaker_max,
+    };
+}
+
+struct redis_tier *redis_tier_new(struct settings *settings, struct journal *journal,
+                                  struct resolver *resolver, char *error, size_t cap)
+{
+    struct redis_tier *t = xcalloc(1, sizeof(*t));
+    t->settings = settings_ref(settings);
+    t->resolver = resolver;
+    const struct redis_settings *rs = redis_tier_settings(t);
+    if (rs->target.tls) {
+        t->tls = redis_tls_new(&rs->target, error, cap);
+        if (t->tls == NULL) {
+            settings_unref(t->settings);
+            free(t);
+            return NULL;
+        }
+    }
+    t->health = redis_health_new();
+    const struct journal_link_options lo = {
+        .redis = options_of(t),
+        .prefix = rs->prefix,
+        .budget = rs->budget,
+        .max_lag = rs->max_lag,
+        .horizon = HORIZON_MS,
+        .max_records = rs->max_records,
+        .state_dir = settings->state_dir,
+    };
+    t->link = journal_link_new(journal, &lo);
+    return t;
+}
+
+void redis_tier_stop(struct redis_tier *t)
+{
+    journal_link_free(t->link);
+    t->link = NULL;
+}
+
+void redis_tier_free(struct redis_tier *t)
+{
+    if (t == NULL) {
+        return;
+    }
+    if (t->link != NULL) {
+        redis_tier_stop(t);
+    }
+    redis_health_unref(t->health);
+    if (t->tls != NULL) {
+        tls_client_unref(t->tls);
+    }
+    settings_unref(t->settings);
+    free(t);
+}
+
+struct journal_link *redis_tier_link(struct redis_tier *t)
+{
+    return t != NULL ? t->link : NULL;
+}
+
+struct redis_worker *redis_worker_new(struct redis_tier *t, struct loop *loop)
+{
+    struct redis_worker *w = xcalloc(1, sizeof(*w));
+    const struct redis_settings *rs = redis_tier_settings(t);
+    struct redis_options ro = options_of(t);
+    ro.roles = 1u << REDIS_DATA;
+    w->redis = redis_new(loop, &ro);
+    w->l2 = l2_new(w->redis, rs->prefix, rs->max_object);
+    return w;
+}
+
+void redis_worker_free(struct redis_worker *w)
+{
+    l2_free(w->l2);
+    redis_free(w->redis);
+    free(w);
+}
+
+struct l2 *redis_worker_l2(struct redis_worker *w)
+{
+    return w->l2;
+}

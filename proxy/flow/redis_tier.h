@@ -1,0 +1,42 @@
+/*
+ * Redis as the process and its workers use it: the journal's link, what all connections share,
+ * and each worker's own connection with its tier of entries. Made once at the start (a change
+ * of `redis` needs a restart); absent when there is no Redis in the configuration.
+ */
+#ifndef FLOW_REDIS_TIER_H
+#define FLOW_REDIS_TIER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/loop.h"
+#include "cache/journal_link.h"
+#include "cache/l2.h"
+#include "settings.h"
+
+struct redis_tier;
+struct redis_worker;
+struct resolver;
+
+/* The process's part; starts following the journal. Redis may be absent. NULL with a message
+ * when TLS material cannot be loaded. settings: a reference is kept. */
+struct redis_tier *redis_tier_new(struct settings *settings, struct journal *journal,
+                                  struct resolver *resolver, char *error, size_t cap)
+    __attribute__((warn_unused_result));
+/* Ends the journal's thread. When the workers' threads have ended and their loops still exist.
+ */
+void redis_tier_stop(struct redis_tier *t);
+/* After every worker's part is gone. NULL is allowed. */
+void redis_tier_free(struct redis_tier *t);
+
+/* The journal's link; NULL for no Redis (t == NULL) and after redis_tier_stop(). */
+struct journal_link *redis_tier_link(struct redis_tier *t);
+const struct redis_settings *redis_tier_settings(const struct redis_tier *t);
+
+/* A worker's part, on its loop. */
+struct redis_worker *redis_worker_new(struct redis_tier *t, struct loop *loop)
+    __attribute__((warn_unused_result));
+void redis_worker_free(struct redis_worker *w);
+struct l2 *redis_worker_l2(struct redis_worker *w);
+
+#endif
