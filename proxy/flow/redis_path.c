@@ -29,6 +29,7 @@ static bool ask(struct request *rq)
     if (left <= 0) {
         return false;
     }
+    rq->asked = journal_stamp(w->node->journal);
     rq->l2 =
         l2_get_start(redis_worker_l2(w->redis), rq->name, rq->site_key, left, on_entry, rq);
     return rq->l2 != NULL;
@@ -67,7 +68,7 @@ static void on_entry(void *ctx, struct entry *e, enum l2_outcome outcome)
         go_on(rq, STEP_MORE);
         return;
     }
-    journal_adopt_stamp(node->journal, &e->stamp);
+    journal_adopt_stamp(node->journal, &e->stamp, &rq->asked);
     (void)l1_put(node->l1, e);
     if (e->flags & ENTRY_VARY_MARKER) {
         bool asked = rq->name.n == rq->base_name.n && ask_variant(rq, e);

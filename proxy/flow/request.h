@@ -98,6 +98,7 @@ struct request {
     struct l2_get *l2;           /* a question to Redis under way */
     msec_t redis_deadline;       /* monotonic; end of the request's budget for Redis */
     bool uncertain;              /* served although this node may not know everything */
+    struct stamp asked;          /* taken before that question was sent */
     bool from_redis;             /* what it found came from there */
     struct deadline wait;        /* end of waiting for another request's fetch */
     struct flight_reader reader; /* its place in a flight */

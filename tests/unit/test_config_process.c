@@ -128,6 +128,34 @@ static void test_values_are_stored(void **state)
     settings_unref(s);
 }
 
+static void test_redis(void **state)
+{
+    struct settings *s = case_good(
+        "redis redis://u:p%40ss@h:7000/3 prefix=shop budget=20ms uncertain=serve:30s\n"
+        "state_dir /var/lib/larder\n");
+
+    (void)state;
+    assert_true(s->redis.on);
+    assert_str(s->redis.prefix, "shop");
+    assert_int_equal(s->redis.budget, 20);
+    assert_int_equal(s->redis.uncertain, UNCERTAIN_SERVE);
+    assert_int_equal(s->redis.uncertain_serve, 30000);
+    assert_int_equal(s->redis.max_lag, 1000);
+    assert_int_equal(s->redis.max_object, 1 << 20);
+    assert_int_equal(s->redis.target.n_servers, 1);
+    assert_str(s->redis.target.password, "p@ss");
+    assert_int_equal(s->redis.target.database, 3);
+    assert_str(s->state_dir, "/var/lib/larder");
+    settings_unref(s);
+    s = case_good("redis prefix=shop host=127.0.0.1 port=6380 password=x\n");
+    assert_true(s->redis.on);
+    assert_int_equal(s->redis.target.servers[0].port, 6380);
+    settings_unref(s);
+    s = case_good("redis \"\" prefix=shop\n");
+    assert_false(s->redis.on);
+    settings_unref(s);
+}
+
 static void test_log_forms(void **state)
 {
     struct settings *s = case_good("log off\n");
@@ -235,8 +263,11 @@ static void test_process_errors(void **state)
         {"redis \"\"\n", "`redis` needs prefix=NAME", NULL, 0},
         {"redis \"\" prefix=a:b\n", "the name of a prefix has 1 to 64", NULL, 0},
         {"redis \"\" prefix=\n", "the name of a prefix has 1 to 64", NULL, 2},
-        {"redis redis://h prefix=p\n", "`redis` with a URL is not available in this version",
-         NULL, 0},
+        {"redis ftp://h prefix=p\n", "t.conf:1:7: error:", NULL, 0},
+        {"redis redis://h:99999 prefix=p\n", "t.conf:1:7: error:", NULL, 0},
+        {"redis redis://h prefix=p uncertain=perhaps\n",
+         "`revalidate` or `bypass` is expected, not `perhaps`", NULL, 0},
+        {"redis redis://h prefix=p uncertain=serve:x\n", "a duration is expected", NULL, 0},
         {"redis \"\" prefix=p bugdet=1s\n", "`redis` has no option `bugdet`",
          "did you mean `budget`?", 0},
     };
@@ -282,8 +313,6 @@ static void test_not_available_yet(void **state)
 {
     static const struct config_case cases[] = {
         {"admin 127.0.0.1:9090 token=x\n", "`admin` is not available in this version", NULL, 0},
-        {"state_dir /var/lib/larder\n", "`state_dir` is not available in this version", NULL,
-         0},
         {"debug_token x\n", "`debug_token` is not available in this version", NULL, 0},
         {"alert hit_rate<50%\n", "`alert` is not available in this version", NULL, 0},
         {"credential c value=x\n", "`credential` is not available in this version", NULL, 0},
@@ -333,6 +362,7 @@ int main(void)
         cmocka_unit_test(test_defaults_of_a_route),
         cmocka_unit_test(test_listen_forms),
         cmocka_unit_test(test_values_are_stored),
+        cmocka_unit_test(test_redis),
         cmocka_unit_test(test_log_forms),
         cmocka_unit_test(test_sites),
         cmocka_unit_test(test_process_errors),
