@@ -5,15 +5,6 @@
 #include "config/build.h"
 #include "config/redis_url.h"
 
-/* The option's value as an argument of its own, for what reads arguments. */
-static struct conf_arg value_of(const struct conf_arg *option)
-{
-    struct conf_arg value = *option;
-
-    value.text = option->value;
-    return value;
-}
-
 static struct str option_text(const struct conf_stmt *s, const char *name)
 {
     const struct conf_arg *arg = conf_opt(s, name);
@@ -31,16 +22,15 @@ static void set_uncertain(struct conf_build *b, const struct conf_stmt *s,
         return;
     }
     if (str_starts(arg->value, STR("serve:"))) {
-        struct conf_arg window = value_of(arg);
+        struct conf_arg window = *arg;
 
         window.value = window.text = str_skip(arg->value, 6);
         out->uncertain = UNCERTAIN_SERVE;
         (void)conf_duration(b, &window, 1, 24 * 3600 * 1000, &out->uncertain_serve);
         return;
     }
-    struct conf_arg word = value_of(arg);
     out->uncertain =
-        conf_choice(b, &word, words, 2) == 1 ? UNCERTAIN_BYPASS : UNCERTAIN_REVALIDATE;
+        conf_choice(b, arg, words, 2) == 1 ? UNCERTAIN_BYPASS : UNCERTAIN_REVALIDATE;
 }
 
 static bool is_on(struct conf_build *b, const struct conf_stmt *s, const char *name,
@@ -49,11 +39,7 @@ static bool is_on(struct conf_build *b, const struct conf_stmt *s, const char *n
     static const char *const words[] = {"off", "on"};
     const struct conf_arg *arg = conf_opt(s, name);
 
-    if (arg == NULL) {
-        return initial;
-    }
-    struct conf_arg word = value_of(arg);
-    return conf_choice(b, &word, words, 2) == 1;
+    return arg != NULL ? conf_choice(b, arg, words, 2) == 1 : initial;
 }
 
 static void set_target(struct conf_build *b, const struct conf_stmt *s,
