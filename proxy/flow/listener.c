@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,20 +18,12 @@
 #include "flow/client.h"
 #include "flow/ip_count.h"
 #include "flow/worker.h"
+#include "http/date.h"
 
 #define ACCEPTS_PER_WAKE  32
 #define ACCEPTS_AT_CLOSE  4096 /* more than a backlog holds */
 #define PAUSE_MS          80   /* after EMFILE */
 #define REFUSED_LINGER_MS 1000
-
-static const char busy_answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
-                                  "Content-Type: application/problem+json\r\n"
-                                  "Content-Length: 50\r\n"
-                                  "Cache-Control: no-store\r\n"
-                                  "Retry-After: 1\r\n"
-                                  "Connection: close\r\n"
-                                  "\r\n"
-                                  "{\"status\":503,\"title\":\"Too many open connections\"}";
 
 static void arm(struct listener *l)
 {
@@ -70,6 +63,31 @@ static void on_refused_end(struct deadline *d)
     close_refused(container_of(d, struct listener, refused_end));
 }
 
+#define REFUSAL_MAX 512
+
+/* The answer, as flow/reply_problem makes it; there is no request to make one for. Returns its
+ * length. */
+static size_t write_refusal(struct listener *l, char out[REFUSAL_MAX])
+{
+    char id[WORKER_ID_LENGTH], date[HTTP_DATE_LEN], body[REFUSAL_MAX / 2];
+    worker_draw_id(l->worker, id);
+    http_date_format(l->worker->loop->wall, date);
+    int n = snprintf(body, sizeof(body),
+                     "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\","
+                     "\"status\":503,\"detail\":\"too many open connections\","
+                     "\"instance\":\"urn:request:%.*s\"}\n",
+                     (int)sizeof(id), id);
+    return (size_t)snprintf(out, REFUSAL_MAX,
+                            "HTTP/1.1 503 Service Unavailable\r\n"
+                            "Content-Type: application/problem+json\r\n"
+                            "Retry-After: 1\r\n"
+                            "Date: %.*s\r\n"
+                            "Cache-Control: no-store\r\n"
+                            "Content-Length: %d\r\n"
+                            "Connection: close\r\n\r\n%s",
+                            (int)sizeof(date), date, n, body);
+}
+
 /* Says why before closing, where the peer can read it. Closing at once with a request unread
  * would send RST and may take the answer with it, so the last few stay open for a moment. */
 static void refuse(struct listener *l, int fd)
@@ -78,7 +96,9 @@ static void refuse(struct listener *l, int fd)
         close(fd);
         return;
     }
-    ssize_t sent = send(fd, busy_answer, sizeof(busy_answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    char answer[REFUSAL_MAX];
+    size_t n = write_refusal(l, answer);
+    ssize_t sent = send(fd, answer, n, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0 || shutdown(fd, SHUT_WR) != 0) {
         close(fd);
         return;

@@ -212,18 +212,6 @@ static enum step_result refuse(struct request *rq, int status, enum reason reaso
     return STEP_DONE;
 }
 
-static struct str make_id(struct request *rq)
-{
-    struct worker *w = rq->worker;
-    static const char hex[] = "0123456789abcdef";
-    uint64_t id = (w->id_salt ^ ++w->next_id) * 0x9e3779b97f4a7c15u;
-    char *out = arena_alloc(&rq->arena, 16);
-    for (int i = 0; i < 16; i++) {
-        out[i] = hex[id >> (60 - 4 * i) & 15];
-    }
-    return str_make(out, 16);
-}
-
 static bool acceptable_id(struct str id)
 {
     if (id.n == 0 || id.n > 64) {
@@ -249,7 +237,9 @@ struct str request_id(struct request *rq)
         rq->id = msg_get(&rq->msg, FIELD_X_REQUEST_ID);
     }
     if (!acceptable_id(rq->id)) {
-        rq->id = make_id(rq);
+        char *made = arena_alloc(&rq->arena, WORKER_ID_LENGTH);
+        worker_draw_id(rq->worker, made);
+        rq->id = str_make(made, WORKER_ID_LENGTH);
     }
     return rq->id;
 }

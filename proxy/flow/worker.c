@@ -89,6 +89,15 @@ void worker_config_release(struct config_use *use)
     worker_check_drained(w);
 }
 
+void worker_draw_id(struct worker *w, char out[WORKER_ID_LENGTH])
+{
+    static const char hex[] = "0123456789abcdef";
+    uint64_t id = (w->id_salt ^ ++w->next_id) * 0x9e3779b97f4a7c15u;
+    for (int i = 0; i < WORKER_ID_LENGTH; i++) {
+        out[i] = hex[id >> (60 - 4 * i) & 15];
+    }
+}
+
 /* ---- reload ----------------------------------------------------------------------------- */
 
 struct reload_mail {

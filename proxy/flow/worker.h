@@ -114,6 +114,10 @@ void worker_free(struct worker *w);
 struct config_use *worker_config_take(struct worker *w);
 void worker_config_release(struct config_use *use);
 
+/* Same thread: writes a new request id, lower-case hex digits without NUL. */
+#define WORKER_ID_LENGTH 16
+void worker_draw_id(struct worker *w, char out[WORKER_ID_LENGTH]);
+
 /* Same thread: called when a client or a fill ends; ends a draining worker when nothing is
  * left. */
 void worker_check_drained(struct worker *w);
