@@ -101,7 +101,7 @@ void fill_validated(struct request *rq, const struct msg *m)
     struct l1 *l1 = rq->worker->node->l1;
     struct store_verdict sv;
     struct entry *e = NULL;
-    if (confirms(rq->stale, m)) {
+    if (!fetch_surplus(rq->fetch) && confirms(rq->stale, m)) {
         e = freshen_entry(rq, rq->stale, m, &rq->lead->stamp, &sv);
     }
     if (e == NULL) {

@@ -377,6 +377,11 @@ const struct origin_server *fetch_server(const struct fetch *f)
     return f->server;
 }
 
+bool fetch_surplus(const struct fetch *f)
+{
+    return f->surplus;
+}
+
 const struct msg *fetch_msg(const struct fetch *f)
 {
     return &f->msg;

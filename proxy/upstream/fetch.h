@@ -93,6 +93,9 @@ bool fetch_sent_any(const struct fetch *f);
 bool fetch_request_done(const struct fetch *f);
 /* The final head, once `head` was called. */
 const struct msg *fetch_msg(const struct fetch *f);
+/* Did bytes follow the complete answer that nobody asked for? It may not be what it seems
+ * (hardening F22): not to be stored. */
+bool fetch_surplus(const struct fetch *f);
 /* The server of the last attempt, for the log; NULL before the first. */
 const struct origin_server *fetch_server(const struct fetch *f);
 /* Wall and monotonic time at which the last attempt's request went out (RFC 9111 4.2.3). */

@@ -16,8 +16,18 @@ static void answer_done(struct fetch *f, bool surplus)
 {
     bool written = f->body_ended && f->uc->stream.pending == 0;
     bool clean = !surplus && written && f->msg.keep_alive;
+    f->surplus = surplus;
     fetch_release_conn(f, clean);
     fetch_finish(f, FETCH_OK);
+}
+
+static void bad_answer(struct fetch *f, const char *why)
+{
+    static struct log_limit limit;
+    if (log_allowed(&limit)) {
+        log_warn("upstream %.*s: bad answer: %s", STR_ARG(f->server->settings->url), why);
+    }
+    fetch_attempt_failed(f, FETCH_BAD);
 }
 
 static void body_input(struct fetch *f, struct str in)
@@ -37,7 +47,7 @@ static void body_input(struct fetch *f, struct str in)
         if (r == BODY_DONE) {
             answer_done(f, in.n > 0);
         } else if (r == BODY_ERROR) {
-            fetch_attempt_failed(f, FETCH_BAD);
+            bad_answer(f, "malformed chunks");
         } else if (!f->paused) {
             deadline_set(f->loop, &f->phase, f->request.timeout.idle);
         }
@@ -49,7 +59,7 @@ static void body_input(struct fetch *f, struct str in)
 static void switch_protocols(struct fetch *f, struct str rest)
 {
     if (!f->request.upgrade || !f->msg.upgrade) {
-        fetch_attempt_failed(f, FETCH_BAD);
+        bad_answer(f, "101 to a request that did not ask for it");
         return;
     }
     f->early = arena_dup(&f->arena, rest);
@@ -69,11 +79,7 @@ static struct str head_input(struct fetch *f, struct str in, size_t head_len)
     struct h1_verdict v = h1_parse_response(head, f->request.method, &f->arena, &f->msg);
     f->guard = (struct guard){0};
     if (v.status != 0) {
-        static struct log_limit limit;
-        if (log_allowed(&limit)) {
-            log_warn("upstream %.*s: bad answer: %s", STR_ARG(f->server->settings->url), v.why);
-        }
-        fetch_attempt_failed(f, FETCH_BAD);
+        bad_answer(f, v.why);
         return STR_NULL;
     }
     if (f->msg.status == 101) {
@@ -82,7 +88,7 @@ static struct str head_input(struct fetch *f, struct str in, size_t head_len)
     }
     if (f->msg.status < 200) {
         if (++f->interims > INTERIM_MAX) {
-            fetch_attempt_failed(f, FETCH_BAD);
+            bad_answer(f, "too many interim answers");
         } else if (f->msg.status != 100 && f->ops->interim != NULL) {
             f->ops->interim(f, &f->msg);
         }
@@ -124,8 +130,7 @@ static void answer_input(struct fetch *f, struct str in)
         switch (guard_scan(&f->guard, in, &limits, true, &head_len, &status, &why)) {
         case GUARD_MORE: keep_input(f, in); return;
         case GUARD_REFUSE:
-            log_debug("upstream %.*s: bad answer: %s", STR_ARG(f->server->settings->url), why);
-            fetch_attempt_failed(f, FETCH_BAD);
+            bad_answer(f, why);
             return;
         case GUARD_DONE: in = head_input(f, in, head_len); break;
         }

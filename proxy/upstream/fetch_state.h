@@ -54,6 +54,7 @@ struct fetch {
     bool tell_writable; /* deliver `writable` from the loop */
     bool replay_lost;   /* the request body outgrew the replay buffer */
     bool paused;
+    bool surplus;  /* bytes came behind the answer that nobody asked for */
     bool aborting; /* fetch_abort_all() has come across it */
     bool freed;
     struct strbuf replay; /* request body as sent, for a retry */

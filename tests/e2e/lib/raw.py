@@ -206,7 +206,7 @@ class RawClient:
                 raise Truncated("connection closed before an answer", raw)
         rest = bytes(parser.trailing_data[0])
         self._pending = rest
-        return Response(head.http_version.decode(), head.status_code, head.reason.decode(),
+        return Response(head.http_version.decode(), head.status_code, head.reason.decode("latin-1"),
                         _decode(head.headers), b"".join(body), interim,
                         raw[:len(raw) - len(rest)] if rest else raw, trailers)
 
