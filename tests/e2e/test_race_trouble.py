@@ -83,18 +83,18 @@ def test_variants(larder, origin):
 
 
 def test_confirmations(larder, origin):
-    """Entries expire at once and are confirmed by their ETag."""
-    versions, proxy = start(larder, origin)
+    """Entries expire soon and are confirmed by their ETag for as long again."""
+    versions, proxy = start(larder, origin, ttl="20ms")
 
     def reply(request, body):
-        fields = {"ETag": f'"{body.decode().replace(" ", "-")}"', "Cache-Control": "max-age=0"}
+        fields = {"ETag": f'"{body.decode().replace(" ", "-")}"'}
         if request.header("if-none-match") == fields["ETag"]:
             return answer(304, headers=fields)
         return answer(200, body, fields)
 
     versions.answer = reply
     counts = race(proxy, versions, writes=100)
-    assert counts["REVALIDATED"] >= 100 and counts["MISS"] >= 100, counts
+    assert counts["REVALIDATED"] >= 50 and counts["MISS"] >= 50 and counts["HIT"] >= 200, counts
 
 
 def test_an_origin_that_fails_reads(larder, origin):
