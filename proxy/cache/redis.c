@@ -12,12 +12,14 @@
 #include "base/tls.h"
 #include "cache/redis_health.h"
 #include "cache/redis_peer.h"
+#include "cache/redis_sentinel.h"
 
 #define MAX_VALUE       (1024u * 1024 + 64u * 1024)
 #define MAX_IN_FLIGHT   1000
 #define CONNECT_TIMEOUT 1000
 #define RECONNECT_STEP  50
 #define RECONNECT_MAX   2000
+#define SENTINEL_POLL   5000
 
 struct redis {
     struct loop *loop;
@@ -28,7 +30,8 @@ struct redis {
     struct redis_stats stats;
     redis_state_fn *on_state;
     void *ctx;
-    struct redis_place place;
+    struct redis_place place;        /* REDIS_STANDALONE */
+    struct redis_sentinel *sentinel; /* REDIS_SENTINEL; otherwise NULL */
     struct redis_peer peers[REDIS_ROLES];
 };
 
@@ -97,24 +100,35 @@ static void settings_init(struct redis *r, const struct redis_options *o)
     };
 }
 
+static void on_sentinel(void *ctx, enum redis_sentinel_event event, const char *why);
+
 struct redis *redis_new(struct loop *loop, const struct redis_options *options)
 {
-    const struct redis_server *server = &options->target->servers[0];
+    const struct redis_target *t = options->target;
     struct redis *r = xcalloc(1, sizeof(*r));
     r->loop = loop;
-    r->target = options->target;
+    r->target = t;
     r->on_state = options->on_state;
     r->ctx = options->ctx;
     r->health =
         options->health != NULL ? redis_health_ref(options->health) : redis_health_new();
     settings_init(r, options);
-    redis_place_init(&r->place, server->host, server->port, &server->addr, options->resolver);
+    if (t->mode == REDIS_STANDALONE) {
+        redis_place_init(&r->place, t->servers[0].host, t->servers[0].port, &t->servers[0].addr,
+                         options->resolver);
+    }
     for (unsigned role = 0; role < REDIS_ROLES; role++) {
         redis_peer_init(&r->peers[role], &r->link, &r->breaker, r->health, &peer_ops, r,
-                        (enum redis_role)role, r->place.text);
+                        (enum redis_role)role,
+                        t->mode == REDIS_SENTINEL ? t->master.p : r->place.text);
         if (options->roles & 1u << role) {
             redis_link_start(&r->peers[role].link);
         }
+    }
+    if (t->mode == REDIS_SENTINEL) {
+        r->sentinel = redis_sentinel_new(t, &r->link, options->resolver,
+                                         or_default(options->sentinel_poll, SENTINEL_POLL),
+                                         on_sentinel, r);
     }
     return r;
 }
@@ -124,6 +138,7 @@ void redis_free(struct redis *r)
     if (r == NULL) {
         return;
     }
+    redis_sentinel_free(r->sentinel);
     for (unsigned role = 0; role < REDIS_ROLES; role++) {
         redis_peer_fini(&r->peers[role]);
     }
@@ -136,13 +151,38 @@ void redis_free(struct redis *r)
 /* ---- what peers ask -------------------------------------------------------------------------
  */
 
+/* Where the only server is, or the master that Sentinel names now. */
 static enum redis_locate do_locate(struct redis_peer *p, struct addr *to, const char **name,
                                    const char **why)
 {
     struct redis *r = p->owner;
-    *name = r->target->tls_name.n > 0 ? r->target->tls_name.p : r->place.host;
+    struct redis_place *place =
+        r->sentinel != NULL ? redis_sentinel_master(r->sentinel) : &r->place;
+    if (place == NULL) {
+        return REDIS_LOCATE_LATER;
+    }
+    *name = r->target->tls_name.n > 0 ? r->target->tls_name.p : place->host;
     *why = "the name does not resolve";
-    return redis_place_get(&r->place, to) ? REDIS_LOCATED : REDIS_LOCATE_FAILED;
+    redis_peer_set_server(p, place->text);
+    return redis_place_get(place, to) ? REDIS_LOCATED : REDIS_LOCATE_FAILED;
+}
+
+static void on_sentinel(void *ctx, enum redis_sentinel_event event, const char *why)
+{
+    struct redis *r = ctx;
+    for (unsigned role = 0; role < REDIS_ROLES; role++) {
+        struct redis_peer *p = &r->peers[role];
+        if (event == REDIS_SENTINEL_UNKNOWN) {
+            redis_peer_lost(p, why);
+            continue;
+        }
+        if (event == REDIS_SENTINEL_MOVED) {
+            redis_link_drop(&p->link, "Sentinel names another master");
+        }
+        if (event == REDIS_SENTINEL_MOVED || p->link.state == REDIS_LINK_LOCATING) {
+            redis_link_kick(&p->link);
+        }
+    }
 }
 
 static void do_changed(struct redis_peer *p, bool up)
@@ -156,7 +196,9 @@ static void do_changed(struct redis_peer *p, bool up)
 static void do_suspect(struct redis_peer *p)
 {
     struct redis *r = p->owner;
-    redis_place_failed(&r->place);
+    if (r->sentinel == NULL) {
+        redis_place_failed(&r->place);
+    }
 }
 
 /* ---- commands -------------------------------------------------------------------------------

@@ -106,6 +106,7 @@ struct redis_options {
     unsigned breaker_window;     /* default 20, at most 64 */
     msec_t breaker_min;          /* first back-off until a probe; default 250 ms */
     msec_t breaker_max;          /* longest; default 5 s */
+    msec_t sentinel_poll;        /* how often Sentinel is asked while all is well; 5 s */
     redis_state_fn *on_state;    /* may be NULL */
     void *ctx;
 };

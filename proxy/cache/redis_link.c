@@ -126,7 +126,8 @@ static void link_end(struct redis_link *l, enum redis_link_end end, enum redis_e
 void redis_link_drop(struct redis_link *l, const char *why)
 {
     if (l->state >= REDIS_LINK_CONNECTING) {
-        link_end(l, REDIS_END_ASKED, REDIS_E_NONE, why);
+        link_end(l, redis_link_ready(l) ? REDIS_END_ASKED : REDIS_END_CONNECT, REDIS_E_NONE,
+                 why);
     }
 }
 

@@ -5,6 +5,8 @@
  */
 #include "cache/redis_peer.h"
 
+#include <stdio.h>
+
 #define IDLE_MS 10000 /* silence after which a PING asks */
 
 static enum redis_locate do_locate(struct redis_link *l, struct addr *to, const char **name,
@@ -36,8 +38,8 @@ void redis_peer_init(struct redis_peer *p, const struct redis_link_settings *lin
                      const struct redis_peer_ops *ops, void *owner, enum redis_role role,
                      const char *server)
 {
-    *p = (struct redis_peer){
-        .ops = ops, .owner = owner, .role = role, .health = health, .server = server};
+    *p = (struct redis_peer){.ops = ops, .owner = owner, .role = role, .health = health};
+    redis_peer_set_server(p, server);
     redis_link_init(&p->link, link, &link_ops);
     redis_breaker_init(&p->breaker, breaker);
     deadline_init(&p->probe, on_probe);
@@ -53,6 +55,11 @@ void redis_peer_fini(struct redis_peer *p)
         p->usable = false;
         redis_health_lose(p->health, p->role, p->server, NULL);
     }
+}
+
+void redis_peer_set_server(struct redis_peer *p, const char *server)
+{
+    snprintf(p->server, sizeof(p->server), "%s", server);
 }
 
 /* Compares what is with what was said last. */
@@ -173,6 +180,15 @@ static void do_down(struct redis_link *l, enum redis_link_end end, enum redis_er
     p->ops->suspect(p);
     if (was_ready) {
         p->ops->changed(p, false);
+    }
+}
+
+void redis_peer_lost(struct redis_peer *p, const char *why)
+{
+    if (p->link.state != REDIS_LINK_IDLE && !redis_link_ready(&p->link)) {
+        p->attempt_failed = true;
+        count_failure(p, why);
+        update(p, why);
     }
 }
 

@@ -35,7 +35,7 @@ struct redis_peer {
     void *owner;
     enum redis_role role;
     struct redis_health *health; /* borrowed */
-    const char *server;          /* for the log; borrowed, may change while not usable */
+    char server[128];            /* for the log */
     bool usable;
     bool attempt_failed;   /* since the link was last ready */
     struct deadline probe; /* when the breaker wants to know */
@@ -47,6 +47,12 @@ void redis_peer_init(struct redis_peer *p, const struct redis_link_settings *lin
                      const struct redis_peer_ops *ops, void *owner, enum redis_role role,
                      const char *server);
 void redis_peer_fini(struct redis_peer *p);
+
+/* The server's name for the log; not while it is usable. */
+void redis_peer_set_server(struct redis_peer *p, const char *server);
+
+/* It is not known where the server is: as an attempt to connect that came to nothing. */
+void redis_peer_lost(struct redis_peer *p, const char *why);
 
 /* Sends if the breaker lets it; as redis_link_send. */
 bool redis_peer_send(struct redis_peer *p, struct redis_command *c, msec_t timeout, bool wait)
