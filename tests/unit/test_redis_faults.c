@@ -534,11 +534,11 @@ static void test_free_in_flight(void **state)
     memset(released, 0, sizeof(released));
     start();
     struct ask a = {0}, b = {0};
-    assert_true(ask_send(&k, &a, REDIS_DATA, 5000, false, "GET silent"));
-    assert_true(ask_send(&k, &b, REDIS_JOURNAL, 5000, true, "GET silent"));
     assert_non_null(send_large(NULL, 100000, 1));
     loop_turn(k.loop, false);
     assert_non_null(send_large(NULL, 100000, 1));
+    assert_true(ask_send(&k, &a, REDIS_DATA, 5000, false, "GET silent"));
+    assert_true(ask_send(&k, &b, REDIS_JOURNAL, 5000, true, "GET silent"));
     redis_free(k.r);
     k.r = NULL;
     assert_false(a.done);
