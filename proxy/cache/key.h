@@ -80,6 +80,8 @@ struct str key_route_glob(const struct route_settings *route, const struct str *
 /* Does the route's names' text depend on what its trailing `*` matched? */
 bool key_holds_rest(const struct route_settings *route);
 
+#define KEY_VARIANT_LEN 33 /* bytes that a variant's name has more than its base name */
+
 /* Keyed hash (HMAC-SHA-256, first 16 bytes as hex) of a secret value. `label` says what it is
  * ("cookie:sid"), so that one secret in two places gives two hashes; it holds no NUL. */
 struct str key_hash(const uint8_t hash_key[32], struct str label, struct str secret,

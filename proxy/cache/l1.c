@@ -56,6 +56,16 @@ static struct l1_shard *shard_of(struct l1 *c, uint64_t hash)
     return &c->shards[hash & (c->n_shards - 1)];
 }
 
+/* A 64-bit hash may be another name's: compared without the lock. */
+static struct entry *checked(struct entry *e, struct str name, struct str host)
+{
+    if (e != NULL && !(str_eq(entry_name(e), name) && str_eq(entry_host(e), host))) {
+        entry_unref(e);
+        return NULL;
+    }
+    return e;
+}
+
 struct entry *l1_get(struct l1 *c, uint64_t hash, struct str name, struct str host)
 {
     struct l1_shard *s = shard_of(c, hash);
@@ -65,11 +75,19 @@ struct entry *l1_get(struct l1 *c, uint64_t hash, struct str name, struct str ho
         entry_ref(e);
     }
     pthread_mutex_unlock(&s->lock);
-    if (e != NULL && !(str_eq(entry_name(e), name) && str_eq(entry_host(e), host))) {
-        entry_unref(e);
-        return NULL;
+    return checked(e, name, host);
+}
+
+struct entry *l1_peek(struct l1 *c, uint64_t hash, struct str name, struct str host)
+{
+    struct l1_shard *s = shard_of(c, hash);
+    pthread_mutex_lock(&s->lock);
+    struct entry *e = l1_shard_peek(s, hash);
+    if (e != NULL) {
+        entry_ref(e);
     }
-    return e;
+    pthread_mutex_unlock(&s->lock);
+    return checked(e, name, host);
 }
 
 /* Evicts in steps, so that nobody waits long for the lock. */

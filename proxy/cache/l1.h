@@ -24,6 +24,10 @@ void l1_free(struct l1 *c);
 struct entry *l1_get(struct l1 *c, uint64_t hash, struct str name, struct str host)
     __attribute__((warn_unused_result));
 
+/* The same without counting a use. */
+struct entry *l1_peek(struct l1 *c, uint64_t hash, struct str name, struct str host)
+    __attribute__((warn_unused_result));
+
 /* Makes e resident (takes its own reference), replacing an entry of the same name and host,
  * whose place in the queues it takes. An entry is put once: false when it was put before, or is
  * larger than a shard (then nothing changes). */

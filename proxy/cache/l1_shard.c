@@ -235,6 +235,11 @@ struct entry *l1_shard_find(struct l1_shard *s, uint64_t hash)
     return e;
 }
 
+struct entry *l1_shard_peek(struct l1_shard *s, uint64_t hash)
+{
+    return *link_of(s, hash);
+}
+
 static void unlink_entry(struct l1_shard *s, struct entry **link, struct l1_trash *trash)
 {
     struct entry *e = *link;

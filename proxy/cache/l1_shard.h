@@ -59,6 +59,9 @@ uint64_t l1_cost(const struct entry *e);
 /* The resident entry with this hash, or NULL; counts a use. */
 struct entry *l1_shard_find(struct l1_shard *s, uint64_t hash);
 
+/* The same without counting. */
+struct entry *l1_shard_peek(struct l1_shard *s, uint64_t hash);
+
 /* Makes e resident, consuming one reference if it returns true; replaces what has its hash. */
 bool l1_shard_insert(struct l1_shard *s, struct entry *e, struct l1_trash *trash);
 

@@ -472,6 +472,9 @@ static struct entry *store(struct request *rq, const struct msg *m)
         return NULL;
     }
     redis_path_store(rq, e);
+    if (e != NULL) {
+        variant_note(rq, true);
+    }
     return e;
 }
 

@@ -13,6 +13,7 @@
 #include <xxhash.h>
 
 #include "base/mem.h"
+#include "cache/variants.h"
 #include "flow/accesslog.h"
 #include "flow/flight.h"
 #include "flow/ip_count.h"
@@ -55,6 +56,7 @@ struct node *node_new(const struct settings *settings, struct resolver *resolver
 {
     struct node *n = xcalloc(1, sizeof(*n));
     n->l1 = l1_new(settings->memory, largest_object(settings));
+    n->variants = variants_new(n->l1);
     n->journal = journal_new(JOURNAL_PATTERNS);
     n->flights = flight_table_new();
     n->peers = ip_count_new();
@@ -66,6 +68,7 @@ struct node *node_new(const struct settings *settings, struct resolver *resolver
 void node_free(struct node *n)
 {
     flight_table_free(n->flights);
+    variants_free(n->variants);
     l1_free(n->l1);
     journal_free(n->journal);
     ip_count_free(n->peers);

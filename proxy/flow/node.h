@@ -28,9 +28,11 @@ struct flight_table;
 struct ip_count;
 struct redis_tier;
 struct resolver;
+struct variants;
 
 struct node {
     struct l1 *l1;
+    struct variants *variants; /* bounds those of each name */
     struct journal *journal;
     struct redis_tier *redis; /* NULL: memory only; made and freed by the server */
     struct flight_table *flights;

@@ -78,6 +78,7 @@ static void on_entry(void *ctx, struct entry *e, enum l2_outcome outcome)
         }
         return;
     }
+    variant_note(rq, false);
     rq->from_redis = true;
     go_on(rq, lookup_judge(rq, e));
 }
@@ -98,5 +99,13 @@ void redis_path_store(struct request *rq, const struct entry *e)
     struct worker *w = rq->worker;
     if (w->redis != NULL && e != NULL) {
         l2_put(redis_worker_l2(w->redis), e, w->loop->wall);
+    }
+}
+
+void redis_path_remove(struct request *rq, struct str name)
+{
+    struct worker *w = rq->worker;
+    if (w->redis != NULL) {
+        l2_unlink(redis_worker_l2(w->redis), name);
     }
 }

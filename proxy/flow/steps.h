@@ -102,11 +102,16 @@ uint32_t lookup_scope(const struct request *rq);
 enum step_result lookup_judge(struct request *rq, struct entry *e);
 /* redis_path.c: writes an entry to the Redis tier, without waiting. */
 void redis_path_store(struct request *rq, const struct entry *e);
+/* redis_path.c: removes a name from the Redis tier, without waiting. */
+void redis_path_remove(struct request *rq, struct str name);
 /* variant.c: takes out of an answer's Vary what cannot have chosen it on this route. */
 void variant_trim(const struct request *rq, struct vary_spec *vary);
 /* variant.c: renames a leading request to the name under which its answer goes: of a variant if
  * it varies. Leaves the marker that leads others to it. */
 void variant_select(struct request *rq, const struct vary_spec *vary);
+/* variant.c: an entry has become resident under rq->name. If that is a variant's it is counted,
+ * and another one may have to go for it; Redis is told if it was filled here. */
+void variant_note(struct request *rq, bool filled);
 /* lookup.c: renames the request to the variant that this Vary spec selects for `as`, the
  * request as the client or as the origin sees it. */
 void lookup_select_variant(struct request *rq, const struct vary_spec *spec,

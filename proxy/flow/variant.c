@@ -2,6 +2,7 @@
  * Vary of what a fill brings (RFC 9111 section 4.1): which of the names count, and under which
  * name the answer goes. The base name then holds a marker that leads to its variants.
  */
+#include "cache/variants.h"
 #include "flow/forward.h"
 #include "flow/node.h"
 #include "flow/request.h"
@@ -30,13 +31,12 @@ void variant_trim(const struct request *rq, struct vary_spec *vary)
 
 void variant_select(struct request *rq, const struct vary_spec *vary)
 {
-    struct node *node = rq->worker->node;
     if (vary->n == 0) {
         rq->name = rq->base_name;
         rq->hash = entry_hash(rq->name, rq->site_key);
         return;
     }
-    const struct entry_spec spec = {
+    const struct entry_spec marker = {
         .name = rq->base_name,
         .host = rq->site_key,
         .scope = lookup_scope(rq),
@@ -48,11 +48,26 @@ void variant_select(struct request *rq, const struct vary_spec *vary)
         .route = rq->route->name,
         .vary = vary_list(vary, &rq->arena),
     };
-    struct entry *marker = entry_new(&spec);
-    if (marker != NULL) {
-        (void)l1_put(node->l1, marker);
-        redis_path_store(rq, marker);
-        entry_unref(marker);
-    }
+    variants_mark(rq->worker->node->variants, &marker);
     lookup_select_variant(rq, vary, forward_view(rq));
+}
+
+void variant_note(struct request *rq, bool filled)
+{
+    struct str gone;
+    if (rq->name.n == rq->base_name.n) {
+        return;
+    }
+    struct entry *marker = variants_add(rq->worker->node->variants, rq->base_name, rq->site_key,
+                                        rq->name, &rq->arena, &gone);
+    if (marker == NULL) {
+        return;
+    }
+    if (filled) {
+        redis_path_store(rq, marker);
+    }
+    if (filled && gone.n > 0) {
+        redis_path_remove(rq, gone);
+    }
+    entry_unref(marker);
 }
