@@ -180,7 +180,7 @@ static enum step_result serve_stale(struct request *rq, struct entry *e)
     rq->stale = entry_ref(e);
     request_decide(rq, CACHE_STALE, REASON_STALE);
     reply_entry(rq, e);
-    if (!fill_refresh(rq)) {
+    if (!join_refresh(rq)) {
         return STEP_DONE;
     }
     request_finish(rq, false);
@@ -286,7 +286,7 @@ enum step_result step_lookup(struct request *rq)
         entry_unref(e);
         e = NULL;
         if (marked) {
-            rq->joins = UINT32_MAX;
+            rq->joins = JOIN_ALONE;
             request_decide(rq, CACHE_MISS, REASON_HIT_FOR_MISS);
             if (rq->msg.has_range && rq->msg.method == METHOD_GET) {
                 request_decide(rq, CACHE_PASS, REASON_RANGE);

@@ -14,7 +14,7 @@
 static bool may_ask(const struct request *rq)
 {
     const struct worker *w = rq->worker;
-    return w->redis != NULL && rq->lookup.lookup && rq->joins != UINT32_MAX &&
+    return w->redis != NULL && rq->lookup.lookup && rq->joins != JOIN_ALONE &&
            !journal_link_pending(redis_tier_link(w->node->redis)) &&
            l2_ready(redis_worker_l2(w->redis));
 }

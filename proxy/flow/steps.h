@@ -61,8 +61,10 @@ struct entry *freshen_entry(struct request *rq, const struct entry *e, const str
 /* validate.c: fetches once more, showing of the client's own fields just those in `vary`. */
 void fill_ask_again(struct request *rq, struct str vary);
 
-/* fill.c: refreshes rq->stale in the background; false when somebody does already. */
-bool fill_refresh(struct request *rq);
+#define JOIN_ALONE UINT32_MAX /* rq->joins: waits for nobody's fetch */
+
+/* join.c: refreshes rq->stale in the background; false when somebody does already. */
+bool join_refresh(struct request *rq);
 
 /* deliver.c: sends what the request's flight has for it. */
 void deliver_pump(struct request *rq);
