@@ -45,6 +45,10 @@ class Versions:
         with self._lock:
             self._answered[key] = max(self._answered[key], version)
 
+    def newest(self, key):
+        """The version at the origin now."""
+        return self._versions[key]
+
     def floor(self, key):
         """The oldest version that a read of key that starts now may show."""
         return self._answered[key]
