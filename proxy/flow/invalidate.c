@@ -13,6 +13,7 @@
 #include "flow/settle.h"
 #include "flow/steps.h"
 #include "http/target.h"
+#include "upstream/fetch.h"
 
 #define RECORDS_MAX 256 /* of one write; more become `all` */
 
@@ -206,13 +207,25 @@ static void record_all(struct request *rq, const struct records *rs)
     }
 }
 
+/* The status as far as it says what became of the write; 0: nobody knows. A refusal does not,
+ * when the write had been sent before and that attempt's answer was lost: it may be refused
+ * because it was carried out (a DELETE repeated is told 404). */
+static int known_status(const struct request *rq, const struct msg *answer)
+{
+    bool lost = answer == NULL || answer->status == 502 || answer->status == 504;
+    if (lost || (rq->fetch != NULL && fetch_sent_before(rq->fetch))) {
+        return 0;
+    }
+    return answer->status;
+}
+
 void invalidate_after_write(struct request *rq, const struct msg *answer)
 {
     if (!rq->unsafe || rq->invalidated || rq->site == NULL) {
         return;
     }
-    int status = answer != NULL ? answer->status : 0;
-    bool unknown = answer == NULL || status == 502 || status == 504;
+    int status = known_status(rq, answer);
+    bool unknown = status == 0;
     if (!unknown && !policy_invalidates(status)) {
         return;
     }

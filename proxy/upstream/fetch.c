@@ -362,6 +362,11 @@ void fetch_set_owner(struct fetch *f, const struct fetch_ops *ops, void *owner)
     f->owner = owner;
 }
 
+bool fetch_sent_before(const struct fetch *f)
+{
+    return f->sent_any; /* noted when an attempt gives up its connection */
+}
+
 bool fetch_sent_any(const struct fetch *f)
 {
     return f->sent_any || (f->uc != NULL && f->uc->stream.bytes_out > f->out_mark);

@@ -89,6 +89,8 @@ void fetch_resume(struct fetch *f);
 
 /* Was any byte of the request handed to a server (an unknown outcome counts as done)? */
 bool fetch_sent_any(const struct fetch *f);
+/* Was any of it handed over in an attempt before the one that is answered? */
+bool fetch_sent_before(const struct fetch *f);
 /* Has the whole request been handed to the kernel? */
 bool fetch_request_done(const struct fetch *f);
 /* The final head, once `head` was called. */
