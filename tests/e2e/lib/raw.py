@@ -96,7 +96,9 @@ class RawClient:
             self.sock.connect((host, port))
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
-            self.sock = tls.wrap_socket(self.sock, server_hostname=server_name or "localhost")
+            # An end without close_notify is a reset, not an end.
+            self.sock = tls.wrap_socket(self.sock, server_hostname=server_name or "localhost",
+                                        suppress_ragged_eofs=False)
 
     def __enter__(self):
         return self
