@@ -282,6 +282,7 @@ struct route_settings {
                     and stored */
     enum scope_kind scope;
     uint32_t scope_mask;     /* identities that partition the entries (bits by index) */
+    uint32_t scope_id;       /* what entries remember of these two; see config/scope_id.c */
     struct key_template key; /* explicit or default */
     bool query_all;          /* no `query` directive: every parameter is part of {query} */
     bool query_used;         /* the key holds {query} (or all that `query` lists by name) */

@@ -192,6 +192,10 @@ void conf_resolve_sites(struct conf_build *b);
 /* Decides whether a route is cached, its scope, its key and its query rule. */
 void conf_scope_route(struct conf_build *b, struct route_settings *r, struct conf_route *x);
 
+/* scope_id.c: names the route's scope for its entries; the same on every node and after every
+ * reload that leaves the scope's identities as they are. */
+uint32_t conf_scope_id(const struct settings *s, const struct route_settings *r);
+
 /* What can only be said when all is known: names that must exist, equal routes, hosts. */
 void conf_check_all(struct conf_build *b);
 

@@ -473,6 +473,7 @@ void conf_scope_route(struct conf_build *b, struct route_settings *r, struct con
         return;
     }
     decide_scope(b, r, x);
+    r->scope_id = conf_scope_id(b->s, r);
     if (!x->explicit_key) {
         make_default_key(b, r);
     }

@@ -110,8 +110,7 @@ uint32_t lookup_scope(const struct request *rq)
     const struct route_settings *route = rq->route;
     /* Entries hold the backend's CORS fields or do not: a reload may change that. */
     uint32_t cors = route->cors != NULL ? 0x85ebca6bu : 0;
-    return ((uint32_t)route->scope * 0x9e3779b1u ^ route->scope_mask) + cors +
-           rq->config->runtime->version;
+    return route->scope_id + cors + rq->config->runtime->version;
 }
 
 void lookup_select_variant(struct request *rq, const struct vary_spec *spec,
