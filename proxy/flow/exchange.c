@@ -79,7 +79,8 @@ enum step_result step_pass(struct request *rq)
     }
     /* After an upgrade that was not granted the peer may have sent anything (RFC 9931). */
     rq->close = rq->close || rq->upgrade;
-    exchange_fetch(rq, forward_head(rq, FORWARD_PASS), body, &pass_ops);
+    enum forward_mode mode = learn_begin(rq) ? FORWARD_FILL : FORWARD_PASS;
+    exchange_fetch(rq, forward_head(rq, mode), body, &pass_ops);
     return STEP_WAIT;
 }
 
@@ -158,7 +159,7 @@ static void send_head(struct request *rq, const struct msg *m)
 static void on_head(struct fetch *f, const struct msg *m)
 {
     struct request *rq = fetch_owner(f);
-    invalidate_after_write(rq, m);
+    learn_head(rq, m);
     if (rq->client == NULL) {
         /* A write whose client left: its outcome was all that was waited for. */
         drop_fetch(rq);
@@ -176,6 +177,7 @@ static void on_head(struct fetch *f, const struct msg *m)
 static void on_data(struct fetch *f, struct str piece)
 {
     struct request *rq = fetch_owner(f);
+    learn_data(rq, piece);
     if (rq->held) {
         strbuf_add_str(&rq->held_body, piece); /* what one read held; it is paused now */
         return;
@@ -190,6 +192,7 @@ static void on_done(struct fetch *f)
 {
     struct request *rq = fetch_owner(f);
     (void)f;
+    learn_done(rq);
     if (rq->held) {
         rq->held_done = true;
         return;
@@ -265,7 +268,7 @@ static void on_failed(struct fetch *f, enum fetch_error e)
     enum reason reason;
     bool cut = rq->status != 0 || rq->held; /* the client has, or would have had, a part */
     if (fetch_sent_any(f)) {
-        invalidate_after_write(rq, NULL);
+        (void)invalidate_after_write(rq, NULL);
     }
     drop_fetch(rq);
     if (rq->client == NULL) {
@@ -307,7 +310,7 @@ void exchange_client_gone(struct request *rq)
         return; /* the write has been handed over: its outcome still counts */
     }
     if (pending) {
-        invalidate_after_write(rq, NULL);
+        (void)invalidate_after_write(rq, NULL);
     }
     drop_fetch(rq);
 }

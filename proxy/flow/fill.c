@@ -311,7 +311,7 @@ static struct entry *make_entry(struct request *rq, const struct msg *m)
         .stamp = f->stamp,
         .flags = sv->flags | ENTRY_HAS_DATE,
         .status = m->status,
-        .stored_at = rq->worker->loop->wall,
+        .stored_at = f->head.born + sv->age, /* when the head came, not the body's end */
         .age_at_store = sv->age,
         .lifetime = fill_jittered(rq, sv->lifetime),
         .stale = sv->stale,

@@ -300,7 +300,8 @@ static void write_fields(const struct msg *m, struct strbuf *out)
 
 /* The stored validators (RFC 9111 4.3.1): the origin may confirm what is here, but not what a
  * write has invalidated since it was looked up, because Last-Modified is no proof within a
- * second. What is invalidated from here on is newer than the flight's stamp. */
+ * second. What is invalidated from here on is newer than the flight's stamp. A HEAD asks for no
+ * confirmation: its client wants the head. */
 static void write_validators(struct request *rq, struct strbuf *out)
 {
     struct entry *e = rq->stale;
@@ -308,7 +309,7 @@ static void write_validators(struct request *rq, struct strbuf *out)
     if (rq->msg.method != METHOD_GET) {
         return; /* to another method the answer would be 412 (RFC 9110 13.1.2) */
     }
-    if (e == NULL || e->status != 200 ||
+    if (e == NULL || e->status != 200 || rq->msg.method == METHOD_HEAD ||
         journal_check(rq->worker->node->journal, e) == JOURNAL_INVALID) {
         return;
     }

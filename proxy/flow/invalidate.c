@@ -219,15 +219,15 @@ static int known_status(const struct request *rq, const struct msg *answer)
     return answer->status;
 }
 
-void invalidate_after_write(struct request *rq, const struct msg *answer)
+uint64_t invalidate_after_write(struct request *rq, const struct msg *answer)
 {
     if (!rq->unsafe || rq->invalidated || rq->site == NULL) {
-        return;
+        return 0;
     }
     int status = known_status(rq, answer);
     bool unknown = status == 0;
     if (!unknown && !policy_invalidates(status)) {
-        return;
+        return 0;
     }
     rq->invalidated = true;
     struct records *rs = arena_alloc(&rq->arena, sizeof(*rs));
@@ -254,4 +254,5 @@ void invalidate_after_write(struct request *rq, const struct msg *answer)
             settle_later(rq->worker, rs->list, rs->n, rq->route->settle);
         }
     }
+    return rs->n;
 }

@@ -67,7 +67,7 @@ static void fill_key_context(struct request *rq)
 
 /* Aliases of one site share its entries; without `hosts` each Host has its own, port included,
  * because that is what the backend is told and may build links from. */
-static struct str site_key(struct request *rq)
+struct str lookup_site_key(struct request *rq)
 {
     return rq->site->hosts.n > 0 ? rq->site->hosts.list[0]
                                  : host_authority(&rq->host, &rq->arena);
@@ -99,7 +99,7 @@ enum step_result step_key(struct request *rq)
         return bypass(rq, REASON_NO_IDENTITY);
     }
     rq->name = rq->base_name;
-    rq->site_key = site_key(rq);
+    rq->site_key = lookup_site_key(rq);
     rq->hash = entry_hash(rq->name, rq->site_key);
     rq->step = STEP_LOOKUP;
     return STEP_MORE;

@@ -64,6 +64,7 @@ static struct request *request_new(struct worker *w, struct client *c)
 static void request_free(struct request *rq)
 {
     struct worker *w = rq->worker;
+    learn_end(rq);
     if (rq->stale != NULL) {
         entry_unref(rq->stale);
     }

@@ -105,6 +105,7 @@ struct request {
     const struct byte_range *part; /* of the flight's body it sends; NULL: all of it */
     struct flight *lead;           /* the flight it leads (a reference), else NULL */
     uint64_t fill_bytes;           /* body bytes the fill has received */
+    struct learning *learning;     /* what a passed exchange teaches the cache; NULL: nothing */
     struct store_verdict *storing; /* how the fill will be stored; in the arena */
     unsigned joins;                /* flights tried */
     unsigned hops;                 /* flights left because they were for somebody else */

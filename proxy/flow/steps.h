@@ -94,8 +94,19 @@ void range_pass(struct request *rq);
  */
 void invalidate_prepare(struct request *rq);
 
-/* invalidate.c: applies what a write invalidates; answer NULL: the outcome is unknown. */
-void invalidate_after_write(struct request *rq, const struct msg *answer);
+/* invalidate.c: applies what a write invalidates; answer NULL: the outcome is unknown. Returns
+ * how many records that were. */
+uint64_t invalidate_after_write(struct request *rq, const struct msg *answer);
+
+/* learn.c: before a request that is passed goes out; true when it is to be sent as a fill. */
+bool learn_begin(struct request *rq);
+/* learn.c: its answer, before the client sees it. Applies what a write invalidates. */
+void learn_head(struct request *rq, const struct msg *m);
+void learn_data(struct request *rq, struct str piece);
+/* learn.c: the answer is complete. */
+void learn_done(struct request *rq);
+/* learn.c: frees what is kept of it; idempotent. */
+void learn_end(struct request *rq);
 
 /* lookup.c: the site part and scope of entries that this request may use. */
 uint32_t lookup_scope(const struct request *rq);
@@ -118,6 +129,9 @@ void variant_note(struct request *rq, bool filled);
  * request as the client or as the origin sees it. */
 void lookup_select_variant(struct request *rq, const struct vary_spec *spec,
                            const struct msg *as);
+
+/* lookup.c: the host part of the request's names. */
+struct str lookup_site_key(struct request *rq);
 
 /* lookup.c: a reference to the entry that is stored under rq->name and fresh for this request,
  * or NULL. */

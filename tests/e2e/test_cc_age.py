@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from lib.follow import CONF, reused
-from lib.origin import LAST_CHUNK, Wait, answer, chunk
+from lib.origin import LAST_CHUNK, Sleep, Wait, answer, chunk
 
 FRESH = [("Cache-Control", "max-age=3600")]
 
@@ -61,3 +61,13 @@ def test_what_is_not_stored_keeps_the_origins_age(larder, origin):
     proxy = larder(CONF, origin=origin.url)
     origin.route("/r", answer(200, b"x", {"Cache-Control": "no-store", "Age": "30"}))
     assert proxy.get("/r").all("age") == ["30"]
+
+
+def test_age_counts_from_the_head(larder, origin):
+    """A body that takes long to come is that old when it is there."""
+    proxy = larder(CONF, origin=origin.url)
+    origin.script([b"HTTP/1.1 200 OK\r\nCache-Control: max-age=3600\r\nContent-Length: 4\r\n\r\nab",
+                   Sleep(1.1), b"cd"])
+    assert proxy.get("/r").body == b"abcd"
+    got = proxy.get("/r")
+    assert got.x_cache == "HIT" and int(got.header("age")) >= 1
