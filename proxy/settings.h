@@ -299,6 +299,7 @@ struct route_settings {
     size_t n_statuses;
     bool store_private;             /* store private */
     bool store_set_cookie;          /* store set-cookie */
+    bool store_surplus;             /* store surplus */
     struct condition_list bypass;   /* bypass if …: one that holds suffices */
     struct condition_list store_if; /* store if …: all must hold */
     int64_t store_least;  /* store if size: bytes that a body must have at least … */

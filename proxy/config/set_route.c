@@ -225,14 +225,15 @@ void set_status(struct conf_build *b, const struct conf_stmt *s, void *target)
 
 void set_store(struct conf_build *b, const struct conf_stmt *s, void *target)
 {
-    static const char *const words[] = {"private", "set-cookie"};
+    static const char *const words[] = {"private", "set-cookie", "surplus"};
     struct route_settings *r = target;
 
     for (size_t i = 0; i < s->n_args; i++) {
-        int word = conf_choice(b, &s->args[i], words, 2);
+        int word = conf_choice(b, &s->args[i], words, 3);
 
         r->store_private = r->store_private || word == 0;
         r->store_set_cookie = r->store_set_cookie || word == 1;
+        r->store_surplus = r->store_surplus || word == 2;
     }
 }
 

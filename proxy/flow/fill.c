@@ -346,14 +346,20 @@ static struct entry *make_entry(struct request *rq, const struct msg *m)
     return e;
 }
 
-/* The complete answer becomes an entry, unless a newer invalidation has overtaken it or the
- * origin went on where it should have ended. */
+/* Did the origin go on where its answer had ended? What follows a Content-Length is a length
+ * that is wrong, or a head that somebody has forged: the route says which it takes it for. */
+static bool overlong(const struct request *rq, const struct msg *m)
+{
+    return fetch_surplus(rq->fetch) &&
+           !(rq->route->store_surplus && m->framing == FRAMING_LENGTH);
+}
+
+/* The complete answer becomes an entry, unless a newer invalidation has overtaken it. */
 static struct entry *store(struct request *rq, const struct msg *m)
 {
     struct node *node = rq->worker->node;
     const struct flight *f = rq->lead;
-    if (!rq->storing->store || fetch_surplus(rq->fetch) ||
-        too_small(rq->route, rq->fill_bytes) ||
+    if (!rq->storing->store || overlong(rq, m) || too_small(rq->route, rq->fill_bytes) ||
         journal_check_stamp(node->journal, &f->stamp, entry_base_name(rq->name), f->type,
                             f->route, f->tags) == JOURNAL_INVALID) {
         return NULL;

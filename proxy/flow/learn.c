@@ -30,14 +30,13 @@ struct learning {
     struct key_context kc;
     struct key_query query;
     struct str name;
+    uint32_t scope;
     struct stamp stored_stamp; /* after the POST's own invalidation */
     msec_t received;           /* wall time of the answer's head */
     struct store_verdict sv;
     struct tag_set tags;
     struct str head, etag, last_modified, date;
     bool keeping;       /* the answer is being collected */
-    bool has_length;    /* `length` is known */
-    uint64_t length;    /* of its body */
     struct strbuf body; /* what has come of it */
 };
 
@@ -160,7 +159,7 @@ static struct entry *described(struct request *rq)
         return NULL;
     }
     bool usable = (e->flags & (ENTRY_VARY_MARKER | ENTRY_HIT_FOR_MISS)) == 0 &&
-                  e->status == 200 && e->scope == lookup_scope(rq->route) &&
+                  e->status == 200 && e->scope == lookup_scope(rq) &&
                   journal_check(node->journal, e) == JOURNAL_VALID;
     if (!usable) {
         entry_unref(e);
@@ -188,6 +187,7 @@ static void learn_from_head(struct request *rq, const struct msg *m)
     }
     if (newer != NULL && sv.store) {
         (void)l1_put(rq->worker->node->l1, newer);
+        redis_path_store(rq, newer);
     } else if (c != UNKNOWN) {
         l1_remove(rq->worker->node->l1, e);
     }
@@ -236,6 +236,7 @@ static bool judge_post(struct request *rq, const struct msg *m, struct learning 
         h1_write_status_line(out, m->status, m->reason);
         reply_render_stored_fields(rq, m, l->sv.omit_fields, out);
         l->head = arena_dup(&rq->arena, strbuf_str(out));
+        l->scope = lookup_scope(rq);
         out->n = 0;
     }
     rq->route = own;
@@ -261,8 +262,6 @@ static void learn_from_post(struct request *rq, const struct msg *m)
     /* Somebody else's record among our own could be about what the answer shows. */
     l->keeping = good && l->stored_stamp.epoch == before.epoch &&
                  l->stored_stamp.local - before.local == own;
-    l->has_length = m->framing == FRAMING_LENGTH;
-    l->length = m->content_length;
     l->received = rq->worker->loop->wall;
     l->etag = msg_get(m, FIELD_ETAG);
     l->last_modified = msg_get(m, FIELD_LAST_MODIFIED);
@@ -293,22 +292,18 @@ void learn_data(struct request *rq, struct str piece)
         return;
     }
     strbuf_add_str(&l->body, piece);
-    if (l->has_length && l->body.n == l->length) {
-        learn_done(rq); /* before the client has it all and asks */
-    }
 }
 
 void learn_done(struct request *rq)
 {
     struct learning *l = rq->learning;
-    if (l == NULL || !l->keeping) {
+    if (l == NULL || !l->keeping || fetch_surplus(rq->fetch)) {
         return;
     }
-    l->keeping = false;
     const struct entry_spec spec = {
         .name = l->name,
         .host = lookup_site_key(rq),
-        .scope = lookup_scope(l->route),
+        .scope = l->scope,
         .stamp = l->stored_stamp,
         .flags = l->sv.flags | ENTRY_HAS_DATE,
         .status = 200,

@@ -3,10 +3,12 @@
 import threading
 
 import pytest
-from lib.follow import CONF
+from lib import follow
 from lib.origin import Close, Wait, answer
 from lib.raw import Truncated
 
+# With one worker the answer is stored before the next request is looked at.
+CONF = "workers 1\n" + follow.CONF
 OWN = {"Cache-Control": "max-age=60", "Content-Location": "/r"}
 
 
@@ -104,6 +106,14 @@ def test_a_write_after_it_invalidates_it(larder, origin):
     assert kept(proxy, origin, OWN)
     origin.route("/r", answer(200, b"ok"), method="PUT")
     proxy.request("PUT", "/r", body=b"x")
+    assert proxy.get("/r").body == b"fetched"
+
+
+def test_one_that_says_too_much_is_not_kept(larder, origin):
+    proxy = larder(CONF, origin=origin.url)
+    origin.route("/r", answer(200, b"posted", OWN) + b"more", method="POST")
+    origin.route("/r", answer(200, b"fetched"), method="GET")
+    proxy.post("/r", b"12345")
     assert proxy.get("/r").body == b"fetched"
 
 
