@@ -102,7 +102,7 @@ def test_more_bytes_than_said_are_never_the_next_answer(larder, origin, extra, s
                                            ("DELETE", True), ("POST", False)])
 def test_an_idempotent_request_survives_a_connection_that_was_closed(larder, origin, method, again):
     """The origin has closed the idle connection; the proxy notices only when it asks."""
-    proxy = larder(WITH, origin=origin.url, extra="heuristic off")
+    proxy = larder("workers 1\n" + CONF, origin=origin.url)  # and so one pool
     gone = []
 
     def close_once(exchange):
