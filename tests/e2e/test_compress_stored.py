@@ -52,7 +52,8 @@ def test_it_is_compressed_once(larder, origin):
     bodies = {proxy.get("/a", [("Accept-Encoding", value)]).body for value in (
         "gzip", "GZIP", "gzip;q=0.5", "br, gzip", "*", "gzip;q=1, identity;q=0.5", "x-gzip")}
     assert len(bodies) == 1 and gzip.decompress(bodies.pop()) == TEXT
-    for value in ("br", "deflate", "identity", "gzip;q=0", "*;q=0", "gzip;q=0, *", "", "gzip;q=0.1, identity"):
+    for value in ("br", "deflate", "identity", "gzip;q=0", "*;q=0", "gzip;q=0, *", "",
+                  "gzip;q=0.1, identity"):
         assert proxy.get("/a", [("Accept-Encoding", value)]).body == TEXT, value
     assert origin.count() == 1
 

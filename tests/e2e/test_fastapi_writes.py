@@ -3,9 +3,12 @@
 from lib.cache import seen
 from lib.example import JSON, example
 
-POOLS, TRADES, PAGE = "/api/pools?limit=5", "/api/trades?limit=5", "/api/trades?limit=5&cursor=YWZ0ZXI6NQ=="
-BTC, BTC_HOUR, ETH = "/api/volume/btc-usd", "/api/volume/btc-usd?interval=1h", "/api/volume/eth-usd"
-STORED = {"pools": POOLS, "trades": TRADES, "page": PAGE, "btc": BTC, "btc hour": BTC_HOUR, "eth": ETH}
+POOLS, TRADES = "/api/pools?limit=5", "/api/trades?limit=5"
+PAGE = f"{TRADES}&cursor=YWZ0ZXI6NQ=="
+BTC, ETH = "/api/volume/btc-usd", "/api/volume/eth-usd"
+BTC_HOUR = f"{BTC}?interval=1h"
+STORED = {"pools": POOLS, "trades": TRADES, "page": PAGE, "btc": BTC, "btc hour": BTC_HOUR,
+          "eth": ETH}
 
 # The service that Larder replaces had `DELETE /cache?pattern=volume:*`. Here a route of the
 # application says what goes; /echo/… answers every method.

@@ -13,8 +13,8 @@ CONF = """
 upstream main %ORIGIN%
 route GET  /a     { scope public; key a; ttl 60s }
 route GET  /keyed { scope public; key keyed:{query.q}; query q; ttl 60s }
-route GET  /set   { scope public; key set; ttl 60s
-                    header set X-Frame-Options DENY; header add X-Extra "a b"; header remove Server }
+route GET  /set   { scope public; key set; ttl 60s; header set X-Frame-Options DENY
+                    header add X-Extra "a b"; header remove Server }
 route GET  /off   { header set X-Frame-Options DENY; header remove Server }
 route POST /a     { invalidate a }
 """
@@ -26,8 +26,9 @@ def proxy(larder, origin):
 
 
 def test_hit_and_miss_differ_in_the_computed_fields_only(proxy, origin):
-    fields = {"Content-Type": "application/json; charset=utf-8", "X-Request-Cost": "7", "Server": "test",
-              "Link": "</b>; rel=next", "Cache-Control": "max-age=60", "Access-Control-Allow-Origin": "*"}
+    fields = {"Content-Type": "application/json; charset=utf-8", "X-Request-Cost": "7",
+              "Server": "test", "Link": "</b>; rel=next", "Cache-Control": "max-age=60",
+              "Access-Control-Allow-Origin": "*"}
     origin.route("/a", answer(200, b'{"a": 1}', fields))
     miss, hit = proxy.get("/a"), proxy.get("/a")
 
@@ -87,7 +88,8 @@ def test_age_of_an_upstream_cache_is_continued(proxy, origin):
 
 def test_what_an_upstream_cache_said_of_itself(proxy, origin):
     """Its X-Cache is not ours; its Cache-Status is a member before ours (RFC 9211)."""
-    origin.route("/a", answer(200, b"x", {"X-Cache": "HIT from elsewhere", "Cache-Status": "cdn; hit"}))
+    origin.route("/a", answer(200, b"x", {"X-Cache": "HIT from elsewhere",
+                                          "Cache-Status": "cdn; hit"}))
     miss, hit = proxy.get("/a"), proxy.get("/a")
     assert (miss.all("x-cache"), hit.all("x-cache")) == (["MISS"], ["HIT"])
     for got in (miss, hit):
@@ -130,7 +132,8 @@ def test_location_at_the_upstream_becomes_relative(larder, origin):
     proxy = larder(CONF, origin=origin.url)
     for value, wanted in ((f"{origin.url}/b?c=d", "/b?c=d"), (origin.url, "/"),
                           ("/relative", "/relative"), ("https://elsewhere.example/x", None),
-                          (f"{origin.url}.evil.example/x", None), (f"{origin.url}@evil.example/x", None)):
+                          (f"{origin.url}.evil.example/x", None),
+                          (f"{origin.url}@evil.example/x", None)):
         origin.route("/off", answer(302, b"", {"Location": value}))
         assert proxy.get("/off").header("location") == (wanted or value)
 
@@ -144,7 +147,7 @@ def test_own_errors(larder, make_origin):
         assert got.header("cache-control") == "no-store"
         problem = got.json()
         assert problem["status"] == 502 and problem["instance"].startswith("urn:request:")
-        assert str(port) not in got.text and "127.0.0.1" not in got.text and "onnect" not in got.text
+        assert not any(inner in got.text for inner in (str(port), "127.0.0.1", "onnect"))
         assert cache_status(got)["detail"] == "connect"
     make_origin(port=port)
     assert seen(proxy.get("/a"))[0] == "MISS"
@@ -163,7 +166,9 @@ def test_refused_requests_say_so_in_the_same_form(proxy, origin, method, target,
 
 
 def test_the_log_says_the_same(proxy, origin):
-    answers = [proxy.get("/a"), proxy.get("/a"), proxy.get("/keyed?x=1"), proxy.get("/off"), proxy.post("/a", b"x")]
+    answers = [proxy.get("/a"), proxy.get("/a"), proxy.get("/keyed?x=1"), proxy.get("/off"),
+               proxy.post("/a", b"x")]
     lines = proxy.access_log(len(answers))
     told = sorted((line["cache"], line["reason"], line["status"]) for line in lines)
-    assert told == sorted((a.x_cache, cache_status(a).get("detail", "-"), a.status) for a in answers)
+    assert told == sorted((a.x_cache, cache_status(a).get("detail", "-"), a.status)
+                          for a in answers)

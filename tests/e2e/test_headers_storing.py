@@ -43,8 +43,9 @@ def stored(proxy, target, fields=(), why=None):
     return None
 
 
-@pytest.mark.parametrize("status", [200, 201, 202, 203, 204, 205, 206, 300, 301, 302, 303, 307, 308, 400, 401,
-                                    403, 404, 405, 410, 418, 429, 451, 500, 501, 502, 503, 504, 599])
+@pytest.mark.parametrize("status", [
+    200, 201, 202, 203, 204, 205, 206, 300, 301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 410,
+    418, 429, 451, 500, 501, 502, 503, 504, 599])
 def test_statuses_without_a_list(proxy, origin, status):
     """Of a route with its own ttl only 200."""
     body = b"" if status in (204, 205) else b"x"
@@ -56,7 +57,8 @@ def test_statuses_without_a_list(proxy, origin, status):
     assert (stored(proxy, "/a", why=why) is not None) == (status == 200)
 
 
-@pytest.mark.parametrize("status,ttl", [(200, 60), (404, 30), (301, 60), (302, None), (500, None), (410, None)])
+@pytest.mark.parametrize("status,ttl", [(200, 60), (404, 30), (301, 60), (302, None),
+                                        (500, None), (410, None)])
 def test_statuses_of_the_list(proxy, origin, status, ttl):
     origin.route("/some", answer(status, b"x", {"Location": "/b"}))
     hit = stored(proxy, "/some", why=None if ttl else "status")
@@ -72,17 +74,20 @@ def test_a_list_replaces_the_default(proxy, origin):
 
 @pytest.mark.parametrize("value,why", [
     ("no-store", "no-store"), ("private", "private"), ("NO-STORE", "no-store"),
-    ("max-age=60, no-store", "no-store"), ("public, private", "private"), ("private=\"\"", "private"),
-    ("no-store, no-cache, must-revalidate", "no-store"), ("max-age=60\r\nCache-Control: no-store", "no-store"),
+    ("max-age=60, no-store", "no-store"), ("public, private", "private"),
+    ("private=\"\"", "private"), ("no-store, no-cache, must-revalidate", "no-store"),
+    ("max-age=60\r\nCache-Control: no-store", "no-store"),
     ("no-cache", "no-ttl"), ("max-age=0", "no-ttl"), ("s-maxage=0, max-age=60", "no-ttl"),
 ])
 def test_what_the_origin_forbids(proxy, origin, value, why):
-    origin.route("/a", [b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nCache-Control: %s\r\n\r\nx" % value.encode()])
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nCache-Control: {value}\r\n\r\n"
+    origin.route("/a", [head.encode() + b"x"])
     assert stored(proxy, "/a", why=why) is None
 
 
 @pytest.mark.parametrize("headers,ttl", [
-    ({}, 60), ({"Cache-Control": "max-age=20"}, 20), ({"Cache-Control": "max-age=20, s-maxage=30"}, 30),
+    ({}, 60), ({"Cache-Control": "max-age=20"}, 20),
+    ({"Cache-Control": "max-age=20, s-maxage=30"}, 30),
     ({"Cache-Control": "public"}, 60), ({"Cache-Control": "max-age=20", "Age": "5"}, 15),
     ({"Expires": "Thu, 01 Jan 2037 00:00:00 GMT"}, None), ({"Pragma": "no-cache"}, 60),
     ({"Cache-Control": "unknown, x=y"}, 60),

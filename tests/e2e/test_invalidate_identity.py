@@ -19,7 +19,8 @@ route POST /page/{{n}} {{ invalidate page:{{org}}:{{user}}:{{n}} }}
 route POST /pages     {{ invalidate page:{{org}}:* }}
 route POST /both      {{ invalidate list:{{org}} page:{{org}}:{{user}}:* }}
 """
-WHO = {f"{user} of {org}": signed_in(user, org) for org in ("org-1", "org-2") for user in ("ann", "bob")}
+WHO = {f"{user} of {org}": signed_in(user, org)
+       for org in ("org-1", "org-2") for user in ("ann", "bob")}
 ANN = WHO["ann of org-1"]
 NOBODY = {"no token": [], "bad token": bearer(tamper(make_jwt(organizationId="org-1"), sub="x")),
           "expired": bearer(make_jwt(organizationId="org-1", sub="ann", expires_in=-5)),
@@ -42,8 +43,8 @@ def proxy(larder, origin):
 
 def gone(proxy):
     """(name, target) of what is not a hit any more. Asking fills it again."""
-    return {(name, target) for target in ("/list", "/page/1", "/page/2") for name, fields in WHO.items()
-            if proxy.get(target, fields).x_cache != "HIT"}
+    return {(name, target) for target in ("/list", "/page/1", "/page/2")
+            for name, fields in WHO.items() if proxy.get(target, fields).x_cache != "HIT"}
 
 
 def lists(org):
@@ -53,12 +54,14 @@ def lists(org):
 
 def test_only_the_writers_organization(proxy):
     assert proxy.request("POST", "/both", ANN, b"x").status == 200
-    assert gone(proxy) == lists("org-1") | {("ann of org-1", "/page/1"), ("ann of org-1", "/page/2")}
+    assert gone(proxy) == lists("org-1") | {("ann of org-1", "/page/1"),
+                                            ("ann of org-1", "/page/2")}
 
 
 def test_all_users_of_the_writers_organization(proxy):
     assert proxy.request("POST", "/pages", ANN, b"x").status == 200
-    assert gone(proxy) == {(f"{user} of org-1", f"/page/{n}") for user in ("ann", "bob") for n in (1, 2)}
+    assert gone(proxy) == {(f"{user} of org-1", f"/page/{n}")
+                           for user in ("ann", "bob") for n in (1, 2)}
 
 
 @pytest.mark.parametrize("who", NOBODY)

@@ -15,7 +15,7 @@ ITEMS = {"list": "/api/products?limit=3", "item": "/api/products/7", "other": "/
 CONF = """
 upstream main %ORIGIN%
 route GET /api/products              { scope public; key products:list:{query}; ttl 60s }
-route GET /api/products/{id}         { scope public; key products:item:{id}:{header.Accept-Language}; ttl 60s }
+route GET /api/products/{id}         { scope public; key products:item:{id}:{header.X-Lang}; ttl 60s }
 route GET /api/dashboard             { scope public; ttl 60s }
 route GET /files/*                   { scope public; key files:{path}; ttl 60s }
 route GET /api/orgs/{o}/users/{u}    { scope public; key users:{o}:{u}; ttl 60s }

@@ -16,8 +16,7 @@ route PUT,DELETE,POST /a { invalidate a }
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 @pytest.mark.parametrize("first", [Close(), Reset()])
 @pytest.mark.parametrize("second", [404, 409, 410, 412, 500])
-def test_the_second_is_refused_because_the_first_was_carried_out(larder, make_origin, origin, warm, method,
-                                                                 first, second):
+def test_the_second_is_refused_because_of_the_first(larder, origin, warm, method, first, second):
     proxy = larder(CONF, origin=origin.url)
     assert proxy.get("/a").x_cache == "MISS" and proxy.get("/a").x_cache == "HIT"
     if warm:

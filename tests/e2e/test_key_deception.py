@@ -21,14 +21,15 @@ BY_ORIGIN = """
 upstream main %ORIGIN%
 route GET /* { scope public; ttl origin }
 """
-SUFFIXES = [f"{d}{tail}" for d in ("", "/", ";", "%2f", "%2F", "%3b", "%3f", "%23", "%0a", "%00", "%09", "%20",
-                                   "!", "$", "%5c", "..;/", "/..%2f", "//", "%2e%2e/")
-            for tail in ("x.css", ".js", "static/x.css")]
+DELIMITERS = ["", "/", ";", "%2f", "%2F", "%3b", "%3f", "%23", "%0a", "%00", "%09", "%20", "!", "$",
+              "%5c", "..;/", "/..%2f", "//", "%2e%2e/"]
+SUFFIXES = [f"{d}{tail}" for d in DELIMITERS for tail in ("x.css", ".js", "static/x.css")]
 TARGETS = [f"/account{s}" for s in SUFFIXES] + [
     "/static/../account", "/static/..%2faccount", "/static/%2e%2e/account", "/static/..;/account",
-    "/static//../account", "/static/x/../../account", "/assets/..%2faccount", "/assets/..%5caccount",
-    "/robots.txt/../account", "/robots.txt%2f..%2faccount", "/account?x=.css", "/account?/static/x.css",
-    "/account#/static/x.css", "//account", "/./account", "/ACCOUNT", "/account/", "/account/.", "/me"]
+    "/static//../account", "/static/x/../../account", "/assets/..%2faccount",
+    "/assets/..%5caccount", "/robots.txt/../account", "/robots.txt%2f..%2faccount",
+    "/account?x=.css", "/account?/static/x.css", "/account#/static/x.css", "//account",
+    "/./account", "/ACCOUNT", "/account/", "/account/.", "/me"]
 SESSION = [("Cookie", "sid=victim")] + bearer(make_jwt(sub="victim"))
 
 
@@ -65,7 +66,8 @@ def test_where_the_origin_calls_it_public_it_is(larder, origin):
     assert proxy.get("/x.css", bearer("t")).body == b"secret"
     origin.route("/x.css", answer(200, b"public"))
     assert proxy.get("/x.css").body == b"public"
-    origin.route("/y.css", answer(200, b"secret", {"Cache-Control": "max-age=60", "Set-Cookie": "s=1"}))
+    origin.route("/y.css", answer(200, b"secret", {"Cache-Control": "max-age=60",
+                                                   "Set-Cookie": "s=1"}))
     assert proxy.get("/y.css").body == b"secret"
     origin.route("/y.css", answer(200, b"public"))
     assert proxy.get("/y.css").body == b"public"

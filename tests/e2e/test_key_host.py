@@ -64,7 +64,8 @@ def test_aliases_share_entries_and_the_first_is_sent(larder, mirror):
     assert mirror.count("/a") == 1
 
 
-@pytest.mark.parametrize("asked", ["www.example.com", "api.example.com:1337", "www.example.com:1337"])
+@pytest.mark.parametrize("asked", ["www.example.com", "api.example.com:1337",
+                                   "www.example.com:1337"])
 def test_an_alias_or_port_colours_nothing(larder, mirror, asked):
     """Not by Host, and not by the fields that repeat it."""
     proxy = larder(SITE, origin=mirror.url)

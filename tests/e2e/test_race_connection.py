@@ -24,7 +24,7 @@ def test_a_read_pipelined_behind_the_write(larder, origin):
     proxy = larder(CONF, origin=origin.url)
     with proxy.raw() as c:
         for n in range(1, 200):
-            c.send(encode_request("GET", "/r/a") + encode_request("POST", "/r/a") + encode_request("GET", "/r/a"))
+            c.send(b"".join(encode_request(m, "/r/a") for m in ("GET", "POST", "GET")))
             answers = [c.read_response() for _ in range(3)]
             seen = [version_of(a.body, "a") for a in answers]
             assert seen[1] == n and seen[2] == n and seen[0] in (n - 1, n), seen
@@ -41,7 +41,8 @@ def test_writers_that_do_not_wait(larder, origin):
         pick = random.Random(seed)
         for _ in range(80):
             c = FastClient(proxy.port)
-            c.send(encode_request("POST", f"/r/{pick.choice(keys)}", body=b"x" * pick.randrange(1, 3000)))
+            body = b"x" * pick.randrange(1, 3000)
+            c.send(encode_request("POST", f"/r/{pick.choice(keys)}", body=body))
             crew.stopping.wait(pick.random() * 0.004)
             c.close()
 

@@ -27,7 +27,8 @@ def test_nothing_of_the_client_is_seen(larder, backend, name):
         target = f"/echo/{start}"
         fields = [(n, f"canary.{n.lower()}.") for n in batch]
         fields.append(("Cookie", "; ".join(f"{n}=canary.cookie." for n in COOKIES)))
-        assert proxy.get(f"{target}?debug=canary.debug.&utm_id=canary.utm.", fields).x_cache == "MISS"
+        first = proxy.get(f"{target}?debug=canary.debug.&utm_id=canary.utm.", fields)
+        assert first.x_cache == "MISS"
         hit = proxy.get(target)
         assert hit.x_cache == "HIT" and hit.json()["serial"]
         text = hit.text.lower()
@@ -49,8 +50,8 @@ def test_the_framework_reads_what_the_client_wrote(larder, backend, name):
     """Encoding the query anew must not change what it means to the application."""
     app = backend(name)
     proxy = larder(CONF, origin=app.url)
-    for query in ("q=1", "q=1;q=2", "q=1%26q=2", "q=1%3Bq=2", "q=1&q=2", "q=2&q=1", "q=%31", "q", "q=",
-                  "q=1+2", "q=1%202", "q=1%2B2", "q=1&Q=2", "q=1%23x", "q=%C3%A9", "q==1", "q=1=2",
+    for query in ("q=1", "q=1;q=2", "q=1%26q=2", "q=1%3Bq=2", "q=1&q=2", "q=2&q=1", "q=%31", "q",
+                  "q=", "q=1+2", "q=1%202", "q=1%2B2", "q=1&Q=2", "q=1%23x", "q=%C3%A9", "q==1", "q=1=2",
                   "&&q=1", "q=1&&", "%71=1", "q=a%2Fb", "q=a/b?c", "q=%25", "q=%2525", "q=a%0Ab",
                   "q=(1)*!'~", "q=%F0%9F%8D%B5", "q=" + "x" * 2000):
         stored = proxy.get(f"/echo/1?{query}").json()["query"]

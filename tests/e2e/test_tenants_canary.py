@@ -121,7 +121,8 @@ def test_real_tenants_on_fastify(larder, backend):
                 foreign = pick.choice(own[other])
                 if pick.random() < 0.04:
                     body = json.dumps({"name": f"{org} agent of {user}"}).encode()
-                    assert c.request("PUT", f"/api/agents/{agent}", token + JSON, body).status == 200
+                    put = c.request("PUT", f"/api/agents/{agent}", token + JSON, body)
+                    assert put.status == 200
                 target = pick.choice((f"/api/agents?limit={pick.randrange(1, 4)}",
                                       f"/api/agents/{agent}", f"/api/agents/{agent}/stats",
                                       "/api/servers", "/api/servers/s1/health",

@@ -97,7 +97,8 @@ def test_invalidation_reaches_every_variant(larder, translator):
 
 @pytest.mark.parametrize("vary", ["*", "Accept, *", "*, Accept", "Accept\r\nVary: *"])
 def test_vary_star_is_never_stored(larder, origin, vary):
-    origin.route("/a", [b"HTTP/1.1 200 OK\r\nVary: %s\r\nContent-Length: 1\r\n\r\nx" % vary.encode()])
+    head = f"HTTP/1.1 200 OK\r\nVary: {vary}\r\nContent-Length: 1\r\n\r\n"
+    origin.route("/a", [head.encode() + b"x"])
     proxy = larder(CONF, origin=origin.url)
     assert seen(proxy.get("/a")) == ("MISS", "vary")
     assert proxy.get("/a").x_cache == "MISS"
@@ -167,7 +168,8 @@ def test_the_origin_changes_what_it_varies_on(larder, origin):
     assert proxy.get("/a", [("X-Device", "phone")]).body == b"by device"
 
 
-@pytest.mark.parametrize("spelled", ["Accept-Language", "accept-language", "ACCEPT-LANGUAGE, Accept-Encoding"])
+@pytest.mark.parametrize("spelled", ["Accept-Language", "accept-language",
+                                     "ACCEPT-LANGUAGE, Accept-Encoding"])
 def test_an_origin_that_cannot_decide_colours_nothing(larder, origin, spelled):
     """It speaks the client's language and says so only now and then."""
     count = iter(range(100))

@@ -9,8 +9,8 @@ from .versions import version_of
 KEYS = [f"k{n}" for n in range(6)]
 
 
-def race(proxy, versions, readers=8, writers=2, writes=150, fields=None, methods=("POST", "PUT", "DELETE"),
-         allowed=(200,), write=None):
+def race(proxy, versions, readers=8, writers=2, writes=150, fields=None, allowed=(200,),
+         methods=("POST", "PUT", "DELETE"), write=None):
     """Readers read for as long as each writer makes its writes; counts by what answers said.
 
     `fields(pick)` gives a read's header fields, `allowed` its statuses (others than 200 are
