@@ -10,9 +10,11 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/tls.h"
+#include "cache/redis_cluster.h"
 #include "cache/redis_health.h"
 #include "cache/redis_peer.h"
 #include "cache/redis_sentinel.h"
+#include "cache/redis_slots.h"
 
 #define MAX_VALUE       (1024u * 1024 + 64u * 1024)
 #define MAX_IN_FLIGHT   1000
@@ -30,9 +32,10 @@ struct redis {
     struct redis_stats stats;
     redis_state_fn *on_state;
     void *ctx;
-    struct redis_place place;        /* REDIS_STANDALONE */
-    struct redis_sentinel *sentinel; /* REDIS_SENTINEL; otherwise NULL */
-    struct redis_peer peers[REDIS_ROLES];
+    struct redis_place place;             /* REDIS_STANDALONE */
+    struct redis_sentinel *sentinel;      /* REDIS_SENTINEL; otherwise NULL */
+    struct redis_cluster *cluster;        /* REDIS_CLUSTER; otherwise NULL */
+    struct redis_peer peers[REDIS_ROLES]; /* without a cluster */
 };
 
 static enum redis_locate do_locate(struct redis_peer *p, struct addr *to, const char **name,
@@ -101,34 +104,62 @@ static void settings_init(struct redis *r, const struct redis_options *o)
 }
 
 static void on_sentinel(void *ctx, enum redis_sentinel_event event, const char *why);
+static void on_cluster_changed(struct redis_peer *p, bool up);
+static void on_resume(struct redis_command *c);
 
-struct redis *redis_new(struct loop *loop, const struct redis_options *options)
+static void cluster_init(struct redis *r, const struct redis_options *o)
 {
-    const struct redis_target *t = options->target;
-    struct redis *r = xcalloc(1, sizeof(*r));
-    r->loop = loop;
-    r->target = t;
-    r->on_state = options->on_state;
-    r->ctx = options->ctx;
-    r->health =
-        options->health != NULL ? redis_health_ref(options->health) : redis_health_new();
-    settings_init(r, options);
+    const struct redis_cluster_env env = {
+        .target = o->target,
+        .link = &r->link,
+        .breaker = &r->breaker,
+        .health = r->health,
+        .resolver = o->resolver,
+        .roles = o->roles,
+        .changed = on_cluster_changed,
+        .resume = on_resume,
+        .owner = r,
+    };
+    r->cluster = redis_cluster_new(&env);
+}
+
+/* One peer for each role: at the only server, or where Sentinel says. */
+static void peers_init(struct redis *r, const struct redis_options *o)
+{
+    const struct redis_target *t = o->target;
+    const struct redis_server *server = &t->servers[0];
     if (t->mode == REDIS_STANDALONE) {
-        redis_place_init(&r->place, t->servers[0].host, t->servers[0].port, &t->servers[0].addr,
-                         options->resolver);
+        redis_place_init(&r->place, server->host, server->port, &server->addr, o->resolver);
     }
     for (unsigned role = 0; role < REDIS_ROLES; role++) {
         redis_peer_init(&r->peers[role], &r->link, &r->breaker, r->health, &peer_ops, r,
                         (enum redis_role)role,
                         t->mode == REDIS_SENTINEL ? t->master.p : r->place.text);
-        if (options->roles & 1u << role) {
+        if (o->roles & 1u << role) {
             redis_link_start(&r->peers[role].link);
         }
     }
     if (t->mode == REDIS_SENTINEL) {
-        r->sentinel = redis_sentinel_new(t, &r->link, options->resolver,
-                                         or_default(options->sentinel_poll, SENTINEL_POLL),
-                                         on_sentinel, r);
+        r->sentinel =
+            redis_sentinel_new(t, &r->link, o->resolver,
+                               or_default(o->sentinel_poll, SENTINEL_POLL), on_sentinel, r);
+    }
+}
+
+struct redis *redis_new(struct loop *loop, const struct redis_options *options)
+{
+    struct redis *r = xcalloc(1, sizeof(*r));
+    r->loop = loop;
+    r->target = options->target;
+    r->on_state = options->on_state;
+    r->ctx = options->ctx;
+    r->health =
+        options->health != NULL ? redis_health_ref(options->health) : redis_health_new();
+    settings_init(r, options);
+    if (r->target->mode == REDIS_CLUSTER) {
+        cluster_init(r, options);
+    } else {
+        peers_init(r, options);
     }
     return r;
 }
@@ -139,7 +170,8 @@ void redis_free(struct redis *r)
         return;
     }
     redis_sentinel_free(r->sentinel);
-    for (unsigned role = 0; role < REDIS_ROLES; role++) {
+    redis_cluster_free(r->cluster);
+    for (unsigned role = 0; role < REDIS_ROLES && r->cluster == NULL; role++) {
         redis_peer_fini(&r->peers[role]);
     }
     redis_place_fini(&r->place);
@@ -185,12 +217,21 @@ static void on_sentinel(void *ctx, enum redis_sentinel_event event, const char *
     }
 }
 
-static void do_changed(struct redis_peer *p, bool up)
+static void tell(const struct redis *r, const struct redis_peer *p, bool up)
 {
-    struct redis *r = p->owner;
     if (r->on_state != NULL) {
         r->on_state(r->ctx, p->role, up);
     }
+}
+
+static void do_changed(struct redis_peer *p, bool up)
+{
+    tell(p->owner, p, up);
+}
+
+static void on_cluster_changed(struct redis_peer *p, bool up)
+{
+    tell(redis_cluster_owner(p), p, up);
 }
 
 static void do_suspect(struct redis_peer *p)
@@ -230,16 +271,54 @@ static void on_end(struct redis_command *c, enum redis_outcome outcome,
                    const struct redis_reply *reply)
 {
     struct redis *r = c->owner;
-    struct redis_peer *p = container_of(c->link, struct redis_peer, link);
-    struct redis_result result = {
-        .outcome = outcome, .reply = reply, .connection = p->link.connection};
+    struct redis_result result = {.outcome = outcome, .reply = reply};
     if (reply != NULL) {
+        struct redis_peer *p = container_of(c->link, struct redis_peer, link);
+        result.connection = p->link.connection; /* before it may be dropped */
         enum redis_remedy remedy = redis_peer_note(p, outcome, reply);
-        r->stats.errors[reply->type == REDIS_ERROR ? reply->error : REDIS_E_NONE] +=
-            reply->type == REDIS_ERROR;
+        if (outcome == REDIS_DENIED) {
+            r->stats.errors[reply->error]++;
+            if (r->cluster != NULL && !c->cancelled &&
+                redis_cluster_redirect(r->cluster, p, c, reply)) {
+                return;
+            }
+        }
         note_write(c, reply, remedy);
     }
     finish(c, &result);
+}
+
+static struct redis_peer *route(struct redis *r, const struct redis_command *c)
+{
+    if (r->cluster == NULL) {
+        return &r->peers[c->role];
+    }
+    return c->any_node ? redis_cluster_any(r->cluster, c->role)
+                       : redis_cluster_route(r->cluster, c->role, c->slot);
+}
+
+/* Hands c to its peer, or parks it where there is none yet. False: refused. */
+static bool dispatch(struct redis *r, struct redis_command *c, msec_t left, bool wait)
+{
+    struct redis_peer *p = route(r, c);
+    if (p == NULL) {
+        struct redis_parking *parking = redis_cluster_parking(r->cluster);
+        if (!wait || parking->queue.n >= r->link.max_in_flight) {
+            return false;
+        }
+        redis_parking_add(parking, c, 0);
+        return true;
+    }
+    redis_link_start(&p->link); /* a role's first command; the next one may go */
+    return redis_peer_send(p, c, left, wait);
+}
+
+static void on_resume(struct redis_command *c)
+{
+    msec_t left = c->until - clock_monotonic();
+    if (c->cancelled || left <= 0 || !dispatch(c->owner, c, left, true)) {
+        c->end(c, REDIS_NOT_SENT, NULL);
+    }
 }
 
 /* The command's name in any case of letters, as a number. */
@@ -253,16 +332,26 @@ static uint32_t verb_of(const struct segment *name)
     return hash;
 }
 
+static uint16_t slot_of(const struct segment *key)
+{
+    return redis_slot_of(str_make(key->p, key->n));
+}
+
 struct redis_command *redis_command(struct redis *r, const struct redis_call *call)
 {
-    uint32_t verb = verb_of(&call->argv[0]); /* encoding may release it */
+    /* Before encoding, which may release them. */
+    uint32_t verb = verb_of(&call->argv[0]);
+    uint16_t slot = r->cluster != NULL && call->key > 0 ? slot_of(&call->argv[call->key]) : 0;
     struct redis_command *c = redis_command_new(call->argv, call->argc, on_end);
     c->owner = r;
     c->done = call->done;
     c->ctx = call->ctx;
     c->verb = verb;
     c->role = call->role;
-    if (!redis_peer_send(&r->peers[call->role], c, call->timeout, call->wait)) {
+    c->slot = slot;
+    c->any_node = call->key == 0;
+    c->until = clock_monotonic() + call->timeout;
+    if (!dispatch(r, c, call->timeout, call->wait)) {
         r->stats.refused++;
         redis_command_unref(c);
         return NULL;
@@ -281,6 +370,9 @@ void redis_cancel(struct redis_command *c)
 bool redis_ready(const struct redis *r, enum redis_role role)
 {
     const struct redis_peer *p = &r->peers[role];
+    if (r->cluster != NULL) {
+        return redis_cluster_ready(r->cluster, role);
+    }
     return redis_link_ready(&p->link) && redis_breaker_allows(&p->breaker);
 }
 

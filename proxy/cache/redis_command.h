@@ -16,6 +16,7 @@
 #include "cache/redis.h"
 
 struct redis_link;
+struct redis_parking;
 
 /* The end of a command, called once, from the loop. reply is the link's and freed after it.
  * The reference that was sent is the callee's now. */
@@ -43,10 +44,12 @@ struct redis_command {
     bool cancelled;
     uint32_t verb; /* hash of its name */
     enum redis_role role;
-    uint16_t slot;     /* cluster: of its key */
     bool any_node;     /* cluster: it has no key */
+    bool pausing;      /* cluster: parked for a moment, not until the map is known */
+    uint16_t slot;     /* cluster: of its key */
     uint8_t redirects; /* cluster: followed so far */
-    msec_t until;      /* monotonic: when its time is over */
+    struct redis_parking *parking; /* cluster: where it is parked */
+    msec_t until;                  /* monotonic and precise: when its time is over */
 
     struct redis_piece *pieces;
     size_t n_pieces;

@@ -131,6 +131,19 @@ void redis_link_drop(struct redis_link *l, const char *why)
     }
 }
 
+void redis_link_stop(struct redis_link *l, const char *why)
+{
+    redis_link_drop(l, why);
+    close_connection(l);
+    l->state = REDIS_LINK_IDLE;
+    while (l->waiting.head != NULL) {
+        struct redis_command *c = l->waiting.head;
+        redis_queue_remove(&l->waiting, c);
+        deadline_cancel(&c->deadline);
+        c->end(c, REDIS_NOT_SENT, NULL);
+    }
+}
+
 void redis_link_fini(struct redis_link *l)
 {
     struct redis_queue *queues[] = {&l->sent, &l->waiting};

@@ -115,6 +115,10 @@ void redis_link_kick(struct redis_link *l);
  * one that it should be, or does not do what it should. */
 void redis_link_drop(struct redis_link *l, const char *why);
 
+/* Ends the connection and makes no new one; whoever waits for one is NOT_SENT. Not from inside
+ * one of its callbacks. */
+void redis_link_stop(struct redis_link *l, const char *why);
+
 /*
  * Sends c, with its time in ms; `end` follows. wait: without a connection it waits for one.
  * False: refused (no connection, too much in flight), c is still the caller's.
