@@ -58,6 +58,19 @@ static void fetch_failed(struct request *rq, enum fetch_error e)
     request_finish(rq, false);
 }
 
+/* Others would wait for this client for ever: its answer is cut short, and when it asks again
+ * the mark of what outgrew lets it have a fetch of its own. */
+static void left_behind(struct request *rq)
+{
+    if (rq->status == 0 && rq->lead == NULL) {
+        go_alone(rq, REASON_TOO_SLOW);
+        return;
+    }
+    stop_reading(rq);
+    request_decide(rq, rq->result, REASON_TOO_SLOW);
+    request_finish(rq, true);
+}
+
 /* Was the answer chosen for a request like this one? A follower joined before that was known.
  * Leaves the request under the name of its own variant. */
 static bool variant_fits(struct request *rq)
@@ -181,6 +194,10 @@ void deliver_pump(struct request *rq)
     }
     if (view.state == FLIGHT_OVERTAKEN) {
         look_elsewhere(rq, REASON_INVALIDATED);
+        return;
+    }
+    if (view.state == FLIGHT_LEFT_BEHIND) {
+        left_behind(rq);
         return;
     }
     if (view.state == FLIGHT_FAILED || view.state == FLIGHT_UNSHARED) {

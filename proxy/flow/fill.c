@@ -21,6 +21,8 @@
 
 #define HIT_FOR_MISS_MS 5000           /* how long a name is not waited for */
 #define OVERFLOW_HIGH   (256u * 1024u) /* unread bytes at which an unstorable fill pauses */
+#define LOOK_MS         500            /* between two looks at who is slow */
+#define LOOKS_MAX       10             /* that found readers held up, until the slow ones go */
 #define BUILD_KEEP      (256u * 1024u) /* how large the worker's buffer stays after a fill */
 #define ASK_AGAIN_MAX   2              /* fetches begun anew to show what an answer varies on */
 
@@ -50,6 +52,7 @@ void fill_start(struct request *rq)
 
 void fill_stop_leading(struct request *rq)
 {
+    deadline_cancel(&rq->patience);
     flight_unref(rq->lead);
     rq->lead = NULL;
     rq->worker->fills--;
@@ -227,6 +230,27 @@ static void on_drained(struct flight *f, void *ctx)
     }
 }
 
+/* Looks whether slow readers hold up another one; if they did half of the time and more, they
+ * are left behind. */
+static void on_look(struct deadline *d)
+{
+    struct request *rq = container_of(d, struct request, patience);
+    bool held_up = flight_held_up(rq->lead);
+    if (held_up) {
+        rq->held_up++;
+    } else if (rq->held_up > 0) {
+        rq->held_up--;
+    }
+    if (rq->held_up == LOOKS_MAX) {
+        rq->held_up = 0;
+        flight_leave_behind(rq->lead);
+        if (rq->reader.flight != NULL) {
+            loop_defer(rq->worker->loop, &rq->deferred);
+        }
+    }
+    deadline_set(rq->worker->loop, &rq->patience, LOOK_MS);
+}
+
 /* The body outgrew what is stored: those who read it get it all. */
 static void overflow(struct request *rq, enum reason reason)
 {
@@ -236,6 +260,8 @@ static void overflow(struct request *rq, enum reason reason)
     mark_hit_for_miss(rq);
     flight_set_drained(rq->lead, on_drained, rq);
     flight_overflow(rq->lead);
+    deadline_init(&rq->patience, on_look);
+    deadline_set(rq->worker->loop, &rq->patience, LOOK_MS);
 }
 
 static void on_data(struct fetch *f, struct str piece)

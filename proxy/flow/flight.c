@@ -1,7 +1,7 @@
 /*
  * Flights. The leader appends into chunks that readers never see beyond `used`; `used`, state
  * and the list of readers change under the flight's lock. Waking is mail to the reader's loop,
- * at most one letter under way for each reader.
+ * at most one letter under way for each reader. flight_backlog.c drops what has been read.
  */
 #include "flow/flight.h"
 
@@ -11,12 +11,11 @@
 
 #include "base/mem.h"
 #include "cache/journal.h"
+#include "flow/flight_parts.h"
 
 #define CHUNK_MIN     (16u * 1024u)
 #define CHUNK_MAX     (1024u * 1024u)
 #define CHUNK_DROPPED (64u * 1024u) /* at most, when chunks are dropped as they are read */
-#define BACKLOG_HIGH  (256u * 1024u)
-#define BACKLOG_LOW   (64u * 1024u)
 
 /* A letter to a reader's loop. Outlives the reader if it is under way when the reader leaves.
  */
@@ -25,12 +24,6 @@ struct flight_wake {
     struct flight_reader *reader; /* NULL: left; the reader's thread only */
     bool queued;                  /* under the flight's lock */
     struct flight *flight;        /* a reference while queued */
-};
-
-/* Tells the leader's loop that an outgrown body has been read. */
-struct drain_note {
-    struct mail mail;
-    struct flight *flight; /* a reference */
 };
 
 /* ---- lifetime --------------------------------------------------------------------------- */
@@ -70,20 +63,13 @@ struct flight *flight_ref(struct flight *f)
     return f;
 }
 
-static void drop_first_chunk(struct flight *f)
-{
-    struct chunk *c = f->first;
-    f->first = c->next;
-    chunk_unref(c);
-}
-
 void flight_unref(struct flight *f)
 {
     if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1) {
         return;
     }
     while (f->first != NULL) {
-        drop_first_chunk(f);
+        flight_drop_first_chunk(f);
     }
     if (f->entry != NULL) {
         entry_unref(f->entry);
@@ -116,8 +102,7 @@ static void on_wake(struct mail *m)
     flight_unref(f);
 }
 
-/* Under the lock. */
-static void wake_reader(struct flight *f, struct flight_reader *r)
+void flight_wake_reader(struct flight *f, struct flight_reader *r)
 {
     r->hungry = false;
     if (!r->leading && !r->note->queued) {
@@ -132,7 +117,7 @@ static void wake_readers(struct flight *f, bool hungry_only)
 {
     for (struct flight_reader *r = f->readers; r != NULL; r = r->next) {
         if (r->hungry || !hungry_only) {
-            wake_reader(f, r);
+            flight_wake_reader(f, r);
         }
     }
 }
@@ -206,93 +191,6 @@ static void mark_overtaken(struct flight *f, struct str tags)
     }
 }
 
-/* ---- the backlog ------------------------------------------------------------------------ */
-
-/* Under the lock. */
-static void find_slowest(struct flight *f)
-{
-    f->slowest = f->length;
-    f->n_slowest = 0;
-    for (const struct flight_reader *r = f->readers; r != NULL; r = r->next) {
-        if (r->offset < f->slowest) {
-            f->slowest = r->offset;
-            f->n_slowest = 0;
-        }
-        f->n_slowest += r->offset == f->slowest;
-    }
-}
-
-static void on_drain_note(struct mail *m)
-{
-    struct drain_note *note = container_of(m, struct drain_note, mail);
-    struct flight *f = note->flight;
-    pthread_mutex_lock(&f->lock);
-    void (*fn)(struct flight *, void *) = f->drained;
-    void *ctx = f->drained_ctx;
-    pthread_mutex_unlock(&f->lock);
-    if (fn != NULL) {
-        fn(f, ctx);
-    }
-    flight_unref(f);
-    free(note);
-}
-
-/* Under the lock, dropping: unread bytes of the slowest reader. */
-static size_t backlog_of(const struct flight *f)
-{
-    return f->n_readers > 0 ? f->length - f->slowest : 0;
-}
-
-/* Under the lock, dropping: notes that the backlog is too much, tells the leader when there is
- * room again. The end takes `drained` away, because the leader's loop may not outlive it. */
-static void check_backlog(struct flight *f)
-{
-    size_t backlog = backlog_of(f);
-    if (backlog > BACKLOG_HIGH) {
-        f->choked = true;
-    } else if (f->choked && backlog < BACKLOG_LOW) {
-        f->choked = false;
-        if (f->drained != NULL) {
-            struct drain_note *note = xcalloc(1, sizeof(*note));
-            note->mail.fn = on_drain_note;
-            note->flight = flight_ref(f);
-            loop_post(f->leader_loop, &note->mail);
-        }
-    }
-}
-
-/* Under the lock, dropping: drops what everybody has read. The last chunk stays, because the
- * leader writes to it without the lock. */
-static void trim(struct flight *f)
-{
-    size_t read = f->length - backlog_of(f);
-    while (f->first != f->last && f->first->start + f->first->used <= read) {
-        drop_first_chunk(f);
-    }
-    check_backlog(f);
-}
-
-/* Under the lock, once nobody can join any more. Readers look for their places from now on,
- * because a chunk that one has read may go. */
-static void start_dropping(struct flight *f)
-{
-    f->dropping = true;
-    for (struct flight_reader *r = f->readers; r != NULL; r = r->next) {
-        r->at = NULL;
-    }
-    find_slowest(f);
-    trim(f);
-}
-
-/* Under the lock: a reader has gone on from this offset, or left. */
-static void moved_on(struct flight *f, size_t from)
-{
-    if (f->dropping && from == f->slowest && --f->n_slowest == 0) {
-        find_slowest(f);
-        trim(f);
-    }
-}
-
 /* ---- reading ---------------------------------------------------------------------------- */
 
 /* Under the lock: the next piece. */
@@ -320,8 +218,8 @@ void flight_look(struct flight_reader *r, struct flight_view *out)
         return;
     }
     pthread_mutex_lock(&f->lock);
-    out->state = r->overtaken ? FLIGHT_OVERTAKEN : f->state;
-    if (!r->overtaken) {
+    out->state = r->overtaken ? FLIGHT_OVERTAKEN : r->behind ? FLIGHT_LEFT_BEHIND : f->state;
+    if (!r->overtaken && !r->behind) {
         out->entry = f->entry;
         out->error = f->error;
         out->length = f->length;
@@ -340,7 +238,7 @@ void flight_advance(struct flight_reader *r, size_t n)
     pthread_mutex_lock(&f->lock);
     size_t from = r->offset;
     r->offset += n;
-    moved_on(f, from);
+    flight_moved_on(f, from);
     pthread_mutex_unlock(&f->lock);
 }
 
@@ -357,7 +255,7 @@ void flight_leave(struct flight_reader *r)
         r->next->prev = r->prev;
     }
     f->n_readers--;
-    moved_on(f, r->offset);
+    flight_moved_on(f, r->offset);
     bool under_way = note->queued;
     pthread_mutex_unlock(&f->lock);
     note->reader = NULL;
@@ -437,7 +335,7 @@ void flight_append(struct flight *f, struct str piece)
     }
     f->length += piece.n;
     if (f->dropping) {
-        trim(f);
+        flight_trim(f);
     }
     wake_readers(f, true);
     pthread_mutex_unlock(&f->lock);
@@ -454,35 +352,7 @@ void flight_end(struct flight *f, enum flight_state state, struct entry *entry, 
     f->error = error;
     f->entry = entry != NULL ? entry_ref(entry) : NULL;
     f->drained = NULL;
-    start_dropping(f);
+    flight_start_dropping(f);
     wake_readers(f, false);
-    pthread_mutex_unlock(&f->lock);
-}
-
-void flight_overflow(struct flight *f)
-{
-    flight_unlist(f);
-    pthread_mutex_lock(&f->lock);
-    start_dropping(f);
-    wake_readers(f, false);
-    pthread_mutex_unlock(&f->lock);
-}
-
-size_t flight_backlog(struct flight *f)
-{
-    pthread_mutex_lock(&f->lock);
-    if (!f->dropping) {
-        find_slowest(f);
-    }
-    size_t backlog = backlog_of(f);
-    pthread_mutex_unlock(&f->lock);
-    return backlog;
-}
-
-void flight_set_drained(struct flight *f, void (*fn)(struct flight *f, void *ctx), void *ctx)
-{
-    pthread_mutex_lock(&f->lock);
-    f->drained = fn;
-    f->drained_ctx = ctx;
     pthread_mutex_unlock(&f->lock);
 }

@@ -40,6 +40,9 @@ enum flight_state {
     /* What one reader is shown instead: its request came after an invalidation of what the
      * flight turned out to carry, which its fetch is older than. The reader looks elsewhere. */
     FLIGHT_OVERTAKEN,
+
+    /* Likewise: it was too slow for the others. It has not got the whole body and will not. */
+    FLIGHT_LEFT_BEHIND,
 };
 
 /* How a flight was done; flight_end's error with FLIGHT_DONE. */
@@ -64,6 +67,7 @@ struct flight_reader {
     bool leading;     /* the leader's own: not woken by mail */
     bool hungry;      /* has seen all there was, wants to know of more; under the lock */
     bool overtaken;   /* sees FLIGHT_OVERTAKEN; under the lock */
+    bool behind;      /* sees FLIGHT_LEFT_BEHIND; under the lock */
 };
 
 /* What a reader sees at one moment. */
@@ -196,6 +200,12 @@ size_t flight_backlog(struct flight *f);
 /* fn is called on the leader's loop when, after flight_overflow(), a backlog over 256 KiB has
  * fallen below 64 KiB. NULL: no more; nor after the end. */
 void flight_set_drained(struct flight *f, void (*fn)(struct flight *f, void *ctx), void *ctx);
+
+/* After flight_overflow(): is the backlog too much, while a reader has read all there is? */
+bool flight_held_up(struct flight *f);
+/* Readers that are 64 KiB or more behind see FLIGHT_LEFT_BEHIND from now on, and should leave.
+ */
+void flight_leave_behind(struct flight *f);
 
 void flight_unref(struct flight *f);
 struct flight *flight_ref(struct flight *f);

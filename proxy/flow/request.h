@@ -100,6 +100,8 @@ struct request {
     bool uncertain;              /* served although this node may not know everything */
     struct stamp asked;          /* taken before that question was sent */
     bool from_redis;             /* what it found came from there */
+    struct deadline patience;    /* leading what outgrew: the next look at who is slow */
+    unsigned held_up;            /* looks that found readers held up by others */
     struct deadline wait;        /* end of waiting for another request's fetch */
     struct flight_reader reader; /* its place in a flight */
     const struct byte_range *part; /* of the flight's body it sends; NULL: all of it */

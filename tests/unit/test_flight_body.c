@@ -238,6 +238,64 @@ static void test_slowest_leaves(void **state)
     finish(f, FLIGHT_FAILED);
 }
 
+/* Who holds up others is left behind; who is only a little slower, or slow alone, is not. */
+static void test_left_behind(void **state)
+{
+    struct world *w = *state;
+    struct probe a = {0}, b = {0};
+    struct flight *f = outgrow(w, &a, &b);
+    read_all(&a);
+    read_all(&b);
+    append(f, 300 * KIB);
+    assert_false(flight_held_up(f)); /* too much, but nobody has seen it yet */
+    read_some(&a, 200 * KIB);
+    assert_false(flight_held_up(f)); /* both have something to read */
+    read_all(&a);
+    assert_true(flight_held_up(f));
+    read_some(&b, 236 * KIB + 1);
+    assert_false(flight_held_up(f)); /* the leader may go on */
+    append(f, 256 * KIB);
+    read_all(&a);
+    assert_true(flight_held_up(f));
+    turn(w);
+    unsigned wakes = b.wakes;
+    flight_leave_behind(f);
+    assert_int_equal(look(&a), FLIGHT_BODY);
+    assert_int_equal(look(&b), FLIGHT_LEFT_BEHIND);
+    turn(w);
+    assert_int_equal(b.wakes, wakes + 1); /* it is told */
+    assert_int_equal(flight_backlog(f), 320 * KIB - 1);
+    flight_leave(&b.r);
+    assert_int_equal(flight_backlog(f), 0);
+    assert_false(flight_held_up(f));
+    turn(w);
+    assert_true(drained > 0); /* and the leader too */
+    flight_leave_behind(f);
+    assert_int_equal(look(&a), FLIGHT_BODY);
+    finish(f, FLIGHT_DONE);
+    assert_int_equal(look(&a), FLIGHT_DONE);
+    flight_leave(&a.r);
+}
+
+/* Before a body has outgrown what is kept, everybody may be as slow as he is. */
+static void test_nobody_is_left_behind_early(void **state)
+{
+    struct world *w = *state;
+    struct probe a = {0}, b = {0};
+    struct flight *f = lead(w, "GET /a", &a);
+    follow(w, "GET /a", &b);
+    publish(f, -1, "");
+    append(f, 1024 * KIB);
+    read_all(&a);
+    assert_false(flight_held_up(f));
+    flight_leave_behind(f);
+    assert_int_equal(look(&b), FLIGHT_BODY);
+    read_all(&b);
+    finish(f, FLIGHT_DONE);
+    flight_leave(&a.r);
+    flight_leave(&b.r);
+}
+
 static void test_drained_no_more(void **state)
 {
     struct world *w = *state;
@@ -381,6 +439,8 @@ int main(void)
         TEST(test_dropping),
         TEST(test_dropping_between_look_and_advance),
         TEST(test_slowest_leaves),
+        TEST(test_left_behind),
+        TEST(test_nobody_is_left_behind_early),
         TEST(test_drained_no_more),
         TEST(test_leader_loop_gone),
         TEST(test_dropping_after_end),

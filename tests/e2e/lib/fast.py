@@ -135,6 +135,10 @@ class Crew:
         self._threads.append(t)
         t.start()
 
+    def busy(self):
+        """Is one of them still running?"""
+        return any(t.is_alive() for t in self._threads)
+
     def join(self, timeout=60):
         for t in self._threads:
             t.join(timeout)
