@@ -211,3 +211,25 @@ struct entry *variants_add(struct variants *v, struct str base, struct str host,
     }
     return e;
 }
+
+struct entry *variants_find(struct variants *v, struct str base, struct str host,
+                            struct arena *a, bool (*fits)(struct entry *e, void *ctx),
+                            void *ctx)
+{
+    struct id_list list;
+    struct entry *marker = peek(v, base, host);
+    read_list(marker, &list);
+    if (marker != NULL) {
+        entry_unref(marker);
+    }
+    for (size_t i = 0; i < list.n; i++) {
+        struct entry *e = peek(v, variant_name(base, id_at(&list, i), a), host);
+        if (e != NULL && fits(e, ctx)) {
+            return e;
+        }
+        if (e != NULL) {
+            entry_unref(e);
+        }
+    }
+    return NULL;
+}

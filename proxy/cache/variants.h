@@ -28,6 +28,12 @@ void variants_free(struct variants *v);
 /* Makes this marker (ENTRY_VARY_MARKER; body empty) resident under its base name. */
 void variants_mark(struct variants *v, const struct entry_spec *marker);
 
+/* The first variant of base, from the one filled last, that fits() takes: a reference, or NULL.
+ * Does not count as a use. */
+struct entry *variants_find(struct variants *v, struct str base, struct str host,
+                            struct arena *a, bool (*fits)(struct entry *e, void *ctx),
+                            void *ctx) __attribute__((warn_unused_result));
+
 /*
  * Notes that a variant of base is resident under `name`, a name of key_variant(). *gone is the
  * name of one that had to go for it, in the arena, or STR_NULL: it has left L1, other tiers are

@@ -124,6 +124,14 @@ void lookup_select_variant(struct request *rq, const struct vary_spec *spec,
     text->n = 0;
 }
 
+bool lookup_is_fresh(struct request *rq, struct entry *e)
+{
+    return (e->flags & (ENTRY_VARY_MARKER | ENTRY_HIT_FOR_MISS)) == 0 &&
+           e->scope == lookup_scope(rq) &&
+           journal_check(rq->worker->node->journal, e) == JOURNAL_VALID &&
+           policy_reuse(e, &rq->lookup, false, rq->worker->loop->wall) == REUSE_FRESH;
+}
+
 /* The resident entry of the request's name, following a Vary marker to the variant. */
 static struct entry *find_entry(struct request *rq)
 {
@@ -140,24 +148,17 @@ static struct entry *find_entry(struct request *rq)
         return NULL;
     }
     lookup_select_variant(rq, &spec, &rq->msg);
-    return l1_get(l1, rq->hash, rq->name, rq->site_key);
+    e = l1_get(l1, rq->hash, rq->name, rq->site_key);
+    return e != NULL ? e : variant_by_language(rq, &spec);
 }
 
 struct entry *lookup_fresh(struct request *rq)
 {
-    const struct node *node = rq->worker->node;
     struct entry *e = NULL;
     if (rq->lookup.lookup) {
-        e = l1_get(node->l1, rq->hash, rq->name, rq->site_key);
+        e = l1_get(rq->worker->node->l1, rq->hash, rq->name, rq->site_key);
     }
-    if (e == NULL) {
-        return NULL;
-    }
-    bool fresh = (e->flags & (ENTRY_VARY_MARKER | ENTRY_HIT_FOR_MISS)) == 0 &&
-                 e->scope == lookup_scope(rq) &&
-                 journal_check(node->journal, e) == JOURNAL_VALID &&
-                 policy_reuse(e, &rq->lookup, false, rq->worker->loop->wall) == REUSE_FRESH;
-    if (!fresh) {
+    if (e != NULL && !lookup_is_fresh(rq, e)) {
         entry_unref(e);
         return NULL;
     }

@@ -122,6 +122,9 @@ void variant_trim(const struct request *rq, struct vary_spec *vary);
 /* variant.c: renames a leading request to the name under which its answer goes: of a variant if
  * it varies. Leaves the marker that leads others to it. */
 void variant_select(struct request *rq, const struct vary_spec *vary);
+/* variant.c: a fresh variant in the language that the request prefers to every other, where an
+ * answer varies on that alone; a reference, or NULL. */
+struct entry *variant_by_language(struct request *rq, const struct vary_spec *spec);
 /* variant.c: an entry has become resident under rq->name. If that is a variant's it is counted,
  * and another one may have to go for it; Redis is told if it was filled here. */
 void variant_note(struct request *rq, bool filled);
@@ -133,6 +136,8 @@ void lookup_select_variant(struct request *rq, const struct vary_spec *spec,
 /* lookup.c: the host part of the request's names. */
 struct str lookup_site_key(struct request *rq);
 
+/* lookup.c: is this an answer of its route that may be sent to the client as it is? */
+bool lookup_is_fresh(struct request *rq, struct entry *e);
 /* lookup.c: a reference to the entry that is stored under rq->name and fresh for this request,
  * or NULL. */
 struct entry *lookup_fresh(struct request *rq);

@@ -1,6 +1,7 @@
 /*
  * Vary of what a fill brings (RFC 9111 section 4.1): which of the names count, and under which
- * name the answer goes. The base name then holds a marker that leads to its variants.
+ * name the answer goes. The base name then holds a marker that leads to its variants. And the
+ * one case in which a request takes another variant than that of its own name.
  */
 #include "cache/variants.h"
 #include "flow/forward.h"
@@ -70,4 +71,45 @@ void variant_note(struct request *rq, bool filled)
         redis_path_remove(rq, gone);
     }
     entry_unref(marker);
+}
+
+/* ---- by language ------------------------------------------------------------------------- */
+
+struct wanted {
+    struct request *rq;
+    struct str language; /* lower case */
+};
+
+/* Is the one language of this entry the one that is wanted, and may it be sent? */
+static bool is_wanted(struct entry *e, void *ctx)
+{
+    const struct wanted *w = ctx;
+    const struct str name = STR("Content-Language:");
+    struct str rest = entry_head(e);
+    struct str line;
+    size_t lines = 0;
+    bool same = false;
+    while (str_next(&rest, '\r', &line)) {
+        line = str_skip(line, line.n > 0 && line.p[0] == '\n');
+        if (line.n > name.n && str_ieq(str_make(line.p, name.n), name)) {
+            same = str_ieq(str_trim(str_skip(line, name.n)), w->language);
+            lines++;
+        }
+    }
+    return same && lines == 1 && lookup_is_fresh(w->rq, e);
+}
+
+struct entry *variant_by_language(struct request *rq, const struct vary_spec *spec)
+{
+    /* What an origin sends to somebody who prefers a language to all others is, where it has
+     * it, the representation in that language (RFC 9110 12.5.4), whatever else is listed. */
+    if (spec->n != 1 || !str_eq(spec->names[0], STR("accept-language"))) {
+        return NULL;
+    }
+    struct wanted w = {.rq = rq, .language = request_language(&rq->msg, &rq->arena)};
+    if (w.language.n == 0) {
+        return NULL;
+    }
+    return variants_find(rq->worker->node->variants, rq->base_name, rq->site_key, &rq->arena,
+                         is_wanted, &w);
 }

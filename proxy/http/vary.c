@@ -311,6 +311,19 @@ static bool language_value(const struct msg *request, struct arena *a, struct st
     return true;
 }
 
+struct str request_language(const struct msg *request, struct arena *a)
+{
+    struct languages all;
+    all.n = 0;
+    if (!parse_languages(request, a, &all) || all.n == 0) {
+        return STR_NULL;
+    }
+    const struct language *first = &all.list[0];
+    bool alone = all.n == 1 || all.list[1].weight < first->weight;
+    bool one = str_index(first->range, '*') == first->range.n;
+    return alone && one && first->weight > 0 ? first->range : STR_NULL;
+}
+
 /* ---- other fields --------------------------------------------------------------------------
  */
 

@@ -50,6 +50,10 @@ struct str vary_value(struct str name, const struct msg *request, struct arena *
 void vary_variant_text(const struct vary_spec *spec, const struct msg *request, struct arena *a,
                        struct strbuf *out);
 
+/* The language that the client prefers to every other (RFC 9110 12.5.4), in lower case;
+ * STR_NULL when there is no such one, or it is "*", or the field is malformed. */
+struct str request_language(const struct msg *request, struct arena *a);
+
 /* Does the client take gzip, and not like identity better (RFC 9110 12.5.3)? */
 bool request_accepts_gzip(const struct msg *request);
 

@@ -299,6 +299,40 @@ static void test_threads_lose_no_count(void **state)
     assert_int_equal(count_variants(base, THREADS * PER_EACH), VARIANTS_MAX);
 }
 
+struct wanted {
+    struct str name;
+    unsigned asked; /* entries looked at */
+};
+
+static bool is_wanted(struct entry *e, void *ctx)
+{
+    struct wanted *w = ctx;
+    w->asked++;
+    return str_eq(entry_name(e), w->name);
+}
+
+static void test_one_can_be_found(void **state)
+{
+    (void)state;
+    struct wanted w = {.name = name_of(base, 1, &arena)};
+    assert_null(variants_find(variants, base, host, &arena, is_wanted, &w)); /* no marker */
+    for (unsigned i = 0; i < 4; i++) {
+        fill(base, i);
+    }
+    struct str gone = name_of(base, 2, &arena);
+    struct entry *e = l1_peek(l1, entry_hash(gone, host), gone, host);
+    l1_remove(l1, e);
+    entry_unref(e);
+    e = variants_find(variants, base, host, &arena, is_wanted, &w);
+    assert_non_null(e);
+    assert_true(str_eq(entry_name(e), w.name));
+    entry_unref(e);
+    assert_int_equal(w.asked, 2); /* 3 and 1: the newest first, and those that are there */
+    w = (struct wanted){.name = STR("none of them")};
+    assert_null(variants_find(variants, base, host, &arena, is_wanted, &w));
+    assert_int_equal(w.asked, 3);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -314,6 +348,7 @@ int main(void)
         TEST(test_without_a_marker_nothing_is_noted),
         TEST(test_names_are_counted_apart),
         TEST(test_threads_lose_no_count),
+        TEST(test_one_can_be_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

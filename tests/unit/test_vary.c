@@ -268,6 +268,42 @@ static void test_many_languages(void **state)
     strbuf_free(&b);
 }
 
+static void test_preferred_language(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value;
+        const char *expected; /* "": none */
+    } cases[] = {
+        {"de", "de"},
+        {"DE-at", "de-at"},
+        {"fr;q=0.5, de;q=1.0", "de"},
+        {"fr;q=0.5, en;q=0.6, *;q=0.1", "en"},
+        {"de;q=0.1", "de"},
+        {"en, de", ""}, /* alike */
+        {"en;q=0.5, de;q=0.5", ""},
+        {"*", ""},
+        {"*, de;q=0.9", ""},
+        {"de-*", ""},
+        {"de;q=0", ""},
+        {"de;q=2", ""}, /* not what the RFC says */
+        {"de_AT", ""},
+        {"", ""},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct msg m = {.method = METHOD_GET};
+        msg_add(&m, &arena, STR("Accept-Language"), str_from(cases[i].value));
+        struct str got = request_language(&m, &arena);
+        if (!str_eq(got, str_from(cases[i].expected))) {
+            fail_msg("%s: \"%.*s\"", cases[i].value, STR_ARG(got));
+        }
+    }
+    struct msg lines = message(LINES("Accept-Language: en;q=0.1", "accept-language: de"));
+    assert_true(str_eq(request_language(&lines, &arena), STR("de")));
+    struct msg none = message(LINES("X: y"));
+    assert_null(request_language(&none, &arena).p);
+}
+
 /* ---- other fields --------------------------------------------------------------------------
  */
 
@@ -387,6 +423,7 @@ int main(void)
         TEST(test_accept_encoding),
         TEST(test_accept_language),
         TEST(test_many_languages),
+        TEST(test_preferred_language),
         TEST(test_lists),
         TEST(test_absent_and_empty),
         TEST(test_quoted_strings_are_kept),
