@@ -72,6 +72,7 @@ def test_it_closes_the_connection(larder, origin):
     proxy = larder(CONF, origin=origin.url)
     assert proxy.get("/pass").body == b"hello"
     eventually(lambda: len(origin.connections) == 1)
+    eventually(lambda: proxy.clients() == 0)
     base = proxy.fds()
     go.set()
     eventually(lambda: proxy.fds() < base)

@@ -34,25 +34,22 @@ def proxy(larder, origin):
     return proxy
 
 
-def is_over(proxy, base):
-    return lambda: proxy.fds() <= base
-
-
 @pytest.mark.parametrize("path", ["/hit", "/pass"])
 def test_no_byte(proxy, path):
-    base = proxy.fds()
+    eventually(lambda: proxy.clients() == 0)
     with ask(proxy, path):
         start = time.monotonic()
-        eventually(lambda: proxy.fds() > base)
-        eventually(is_over(proxy, base), 5)
+        eventually(lambda: proxy.clients() == 1)
+        eventually(lambda: proxy.clients() == 0, 6)
         assert time.monotonic() - start > 0.8
         assert proxy.get("/hit", [("Host", "x")]).body == BIG
 
 
 @pytest.mark.parametrize("path", ["/hit", "/pass"])
 def test_a_byte_now_and_then(proxy, path):
-    base = proxy.fds()
+    eventually(lambda: proxy.clients() == 0)
     with ask(proxy, path) as c:
+        eventually(lambda: proxy.clients() == 1)
         stop = threading.Event()
 
         def read():
@@ -61,7 +58,7 @@ def test_a_byte_now_and_then(proxy, path):
         reader = threading.Thread(target=read)
         reader.start()
         try:
-            eventually(is_over(proxy, base), 6)
+            eventually(lambda: proxy.clients() == 0, 8)
         finally:
             stop.set()
             reader.join()
@@ -102,7 +99,6 @@ def test_an_event_stream_that_nobody_reads(proxy, origin):
 
 def test_answers_that_pile_up(proxy, origin):
     """Pipelined requests whose answers nobody reads: reading stops, then it is over."""
-    base = proxy.fds()
     with proxy.raw(rcvbuf=4096) as c:
         c.sock.setblocking(False)
         data = b"GET /hit HTTP/1.1\r\nHost: x\r\n\r\n" * 100
@@ -114,7 +110,7 @@ def test_answers_that_pile_up(proxy, origin):
                 time.sleep(0.01)
             except OSError:
                 break
-        eventually(is_over(proxy, base), 5)
+        eventually(lambda: proxy.clients() == 0, 6)
     assert proxy.get("/hit", [("Host", "x")]).body == BIG
 
 

@@ -50,7 +50,7 @@ def test_each_event_at_once(larder, origin, path, content_type, framing):
             start = time.monotonic()
             step.set()
             c.read_until(b"data: %d\n\n" % i)
-            assert time.monotonic() - start < 0.2
+            assert time.monotonic() - start < 1
             c._pending = b""
     assert origin.ended.wait(3)
 
@@ -62,13 +62,12 @@ def test_the_reader_leaves(larder, origin, leave, path):
     step.set()
     origin.route(path, stream([step]))
     proxy = larder(CONF, origin=origin.url)
-    base = proxy.fds()
     with proxy.raw() as c:
         c.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         c.read_until(b"data: 0\n\n")
         getattr(c, leave)()
         assert origin.ended.wait(3), "nobody reads it, but the origin goes on"
-        eventually(lambda: proxy.fds() <= base)
+        eventually(lambda: proxy.clients() == 0)
 
 
 def test_the_reader_leaves_before_the_first_byte(larder, origin):

@@ -65,7 +65,7 @@ def test_much_both_ways(larder, origin, rate):
         assert flood.receive(c.sock, total, c._pending, rate) == total
         sender.join(10)
         assert not sender.is_alive()
-    assert proxy.rss() - base < 8_000_000
+    assert proxy.sanitized or proxy.rss() - base < 8_000_000
 
 
 def test_an_origin_that_stops_taking_the_body_may_answer_on(larder, origin):

@@ -94,6 +94,7 @@ def test_off_is_said_in_a_warning(start):
     assert "tls_verify" in start("other.example", options="tls_verify=off")[0].stderr()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_old_versions_are_refused(start, authority):
     ctx = authority.server_context("127.0.0.1")
     ctx.minimum_version = ssl.TLSVersion.TLSv1
@@ -122,7 +123,7 @@ def test_big_bodies(start, authority, version):
             c.send(b"POST /up HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % total)
             flood.send(c.sock, total)
             assert c.read_response("POST").body == b"%d" % total
-        assert proxy.rss() - base < 12_000_000
+        assert proxy.sanitized or proxy.rss() - base < 12_000_000
     assert len(origin.connections) == 1
 
 

@@ -163,6 +163,23 @@ class Larder:
         """Number of open file descriptors."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def clients(self, port=None):
+        """Number of client connections (TCP) that it holds open on its port."""
+        wanted, held = f":{port or self.port:04X}", 0
+        for name in ("tcp", "tcp6"):
+            with open(f"/proc/{self.pid}/net/{name}") as f:
+                for line in f.readlines()[1:]:
+                    row = line.split()
+                    # 0A: listening; without an inode nobody holds it any more.
+                    held += row[1].endswith(wanted) and row[3] != "0A" and row[9] != "0"
+        return held
+
+    @property
+    def sanitized(self):
+        """Built with a sanitizer? Memory figures mean little then."""
+        with open(f"/proc/{self.pid}/maps") as f:
+            return re.search(r"lib[at]san", f.read()) is not None
+
     # ---- the end
 
     def signal(self, sig):
