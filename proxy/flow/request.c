@@ -448,7 +448,7 @@ size_t request_body_input(struct request *rq, struct str in, bool *done)
     for (;;) {
         size_t used;
         struct str piece;
-        enum body_result r = body_next(&rq->body, in, &used, &piece);
+        enum body_result r = body_next_run(&rq->body, in, &used, &piece);
         total += used;
         in = str_skip(in, used);
         if (r == BODY_MORE) {

@@ -4,6 +4,8 @@
  */
 #include "http/body.h"
 
+#include <string.h>
+
 #include "http/token.h"
 
 #define CHUNK_DIGITS_MAX 16
@@ -184,6 +186,29 @@ enum body_result body_next(struct body *b, struct str in, size_t *used, struct s
     *used = in.n;
     b->received += in.n;
     return BODY_DATA;
+}
+
+enum body_result body_next_run(struct body *b, struct str in, size_t *used, struct str *data)
+{
+    char *run = NULL; /* start of the payload */
+    size_t n = 0;
+    *used = 0;
+    for (;;) {
+        size_t taken;
+        struct str piece;
+        enum body_result r = body_next(b, str_skip(in, *used), &taken, &piece);
+        *used += taken;
+        if (r != BODY_DATA) {
+            *data = n > 0 ? str_make(run, n) : STR_NULL;
+            return n > 0 ? BODY_DATA : r; /* said again by the next call */
+        }
+        if (n == 0) {
+            run = (char *)(uintptr_t)piece.p;
+        } else {
+            memmove(run + n, piece.p, piece.n);
+        }
+        n += piece.n;
+    }
 }
 
 bool body_complete_at_eof(const struct body *b)

@@ -40,6 +40,11 @@ void body_start(struct body *b, const struct msg *m);
  * BODY_DATA. */
 enum body_result body_next(struct body *b, struct str in, size_t *used, struct str *data);
 
+/* The same, with the payload of all chunks in one slice: it is moved together over the framing
+ * between it, so `in` must be memory that may be changed. Many small chunks then cost one write
+ * further on, not one each. */
+enum body_result body_next_run(struct body *b, struct str in, size_t *used, struct str *data);
+
 /* Is the message complete if the connection ends here (FRAMING_CLOSE: yes)? */
 bool body_complete_at_eof(const struct body *b);
 

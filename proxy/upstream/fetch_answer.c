@@ -35,7 +35,7 @@ static void body_input(struct fetch *f, struct str in)
     for (;;) {
         size_t used;
         struct str piece;
-        enum body_result r = body_next(&f->body, in, &used, &piece);
+        enum body_result r = body_next_run(&f->body, in, &used, &piece);
         in = str_skip(in, used);
         if (r == BODY_DATA) {
             f->ops->data(f, piece);

@@ -330,6 +330,71 @@ static void test_trailers_are_limited(void **state)
     }
 }
 
+/* Chunks of 0 to 300 bytes (few of them large) in reads of any size, as runs and one by one. */
+static void test_runs(void **state)
+{
+    (void)state;
+    srandom(4711);
+    for (int round = 0; round < 300; round++) {
+        struct strbuf wire = {0}, payload = {0}, got = {0};
+        for (long i = random() % 40; i > 0; i--) {
+            size_t n = (size_t)(random() % (random() % 4 == 0 ? 300 : 3)) + 1;
+            char line[32], byte = (char)('a' + random() % 26);
+            strbuf_add(&wire, line, (size_t)snprintf(line, sizeof(line), "%zx;e=1\r\n", n));
+            for (size_t k = 0; k < n; k++) {
+                strbuf_add_char(&wire, byte);
+                strbuf_add_char(&payload, byte);
+            }
+            strbuf_add_str(&wire, STR("\r\n"));
+        }
+        strbuf_add_str(&wire, STR("0\r\nX: 1\r\n\r\nrest"));
+        struct body b;
+        body_start(&b, &chunked);
+        size_t at = 0, reads = 0, runs = 0;
+        enum body_result r = BODY_MORE;
+        while (r != BODY_DONE) {
+            size_t n = (size_t)(random() % 200) + 1;
+            n = n < wire.n - at ? n : wire.n - at;
+            char *read = malloc(n);
+            memcpy(read, wire.p + at, n);
+            size_t taken = 0;
+            do {
+                size_t used;
+                struct str data;
+                r = body_next_run(&b, str_make(read + taken, n - taken), &used, &data);
+                strbuf_add_str(&got, data);
+                taken += used;
+                runs += r == BODY_DATA;
+            } while (r == BODY_DATA);
+            free(read);
+            at += taken;
+            reads++;
+        }
+        assert_int_equal(wire.n - at, 4);
+        assert_true(runs <= reads);
+        assert_true(str_eq(strbuf_str(&got), strbuf_str(&payload)));
+        strbuf_free(&wire);
+        strbuf_free(&payload);
+        strbuf_free(&got);
+    }
+}
+
+/* What was right before a fault is handed out, then the fault is told. */
+static void test_run_before_an_error(void **state)
+{
+    (void)state;
+    char wire[] = "3\r\nabc\r\n2\r\nde\r\nx\r\n";
+    struct str in = str_make(wire, sizeof(wire) - 1);
+    struct body b;
+    struct str data;
+    size_t used;
+    body_start(&b, &chunked);
+    assert_int_equal(body_next_run(&b, in, &used, &data), BODY_DATA);
+    assert_true(str_eq(data, STR("abcde")));
+    assert_int_equal(body_next_run(&b, str_skip(in, used), &used, &data), BODY_ERROR);
+    assert_int_equal(data.n, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +409,8 @@ int main(void)
         cmocka_unit_test(test_extensions_are_limited),
         cmocka_unit_test(test_trailers),
         cmocka_unit_test(test_trailers_are_limited),
+        cmocka_unit_test(test_runs),
+        cmocka_unit_test(test_run_before_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
