@@ -175,7 +175,7 @@ static bool skip_group(struct str *rest, char opening)
             }
             closing[depth++] = c == '(' ? ')' : c == '[' ? ']' : '}';
         } else if (c == ')' || c == ']' || c == '}') {
-            if (c != closing[--depth]) {
+            if (depth == 0 || c != closing[--depth]) {
                 return false;
             }
             if (depth == 0) {

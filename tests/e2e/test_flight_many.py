@@ -228,6 +228,51 @@ def test_the_leaders_client_leaves(serve):
     assert all(a.status == 200 and a.complete and a.body == b"0" for a in got)
 
 
+def test_the_leaders_client_leaves_an_answer_for_one(serve):
+    """What came of it is nobody's: each of the others asks for himself."""
+    gate = Gate()
+
+    async def respond(seen, writer):
+        await gate.passed()
+        me = seen.headers.get("x-me", "leader").encode()
+        writer.write(answer(200, me, [("Set-Cookie", f"sid={me.decode()}")]))
+
+    proxy, origin = serve(respond)
+    with Swarm(proxy.port, [get("/a/1", f"X-Me: {n}") for n in range(100)]) as swarm:
+        swarm.send([0])
+        origin.wait(1)
+        swarm.send(range(1, 100))
+        swarm.taken()
+        swarm.abort([0])
+        gate.open()
+        got = swarm.read(range(1, 100))
+    assert [a.body for a in got] == [b"%d" % n for n in range(1, 100)]
+    assert len(origin.requests) == 100
+
+
+def test_a_leader_without_a_client_fails(serve):
+    """Nobody is there to get its error; one of those who wait takes its place."""
+    gate = Gate()
+
+    async def respond(seen, writer):
+        await gate.passed()
+        if seen.number == 0:
+            raise ConnectionError
+        writer.write(answer(200, b"%d" % seen.number))
+
+    proxy, origin = serve(respond)
+    with swarm_of(proxy, n=100) as swarm:
+        swarm.send([0])
+        origin.wait(1)
+        swarm.send(range(1, 100))
+        swarm.taken()
+        swarm.abort([0])
+        gate.open()
+        got = swarm.read(range(1, 100))
+    assert len(origin.requests) == 2
+    assert all(a.status == 200 and a.complete and a.body == b"1" for a in got)
+
+
 def test_everybody_leaves(serve):
     """What was asked for is stored all the same."""
     gate = Gate()

@@ -140,8 +140,8 @@ static void test_errors(void **state)
         {"defaults { store if size < 2tb }\n", "out of range: from 0b to 1tb", NULL, 0},
         {"defaults { store if size < 0b }\n", "no body has such a size", NULL, 0},
         {"defaults { store if size > 1kb size < 1kb }\n", "no body has such a size", NULL, 0},
-        {"defaults { store set-cookie if }\n", "`private`, `set-cookie` or `surplus` is expected", NULL,
-         0},
+        {"defaults { store set-cookie if }\n",
+         "`private`, `set-cookie` or `surplus` is expected", NULL, 0},
     };
 
     (void)state;

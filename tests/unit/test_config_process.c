@@ -267,7 +267,8 @@ static void test_process_errors(void **state)
         {"redis redis://h:99999 prefix=p\n", "t.conf:1:7: error:", NULL, 0},
         {"redis redis://h prefix=p uncertain=perhaps\n",
          "`revalidate` or `bypass` is expected, not `uncertain=perhaps`", NULL, 0},
-        {"redis redis://h prefix=p uncertain=serve:x\n", "a duration starts with a number", NULL, 0},
+        {"redis redis://h prefix=p uncertain=serve:x\n", "a duration starts with a number",
+         NULL, 0},
         {"redis \"\" prefix=p bugdet=1s\n", "`redis` has no option `bugdet`",
          "did you mean `budget`?", 0},
     };
