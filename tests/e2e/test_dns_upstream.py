@@ -56,7 +56,7 @@ route GET /bad { upstream bad }
     start = time.monotonic()
     for i in range(20):
         assert proxy.get(f"/{i}").status == 200
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 2.5  # the name takes 3 s to fail
     for c in clients:
         c.close()
 

@@ -75,7 +75,7 @@ def test_idle_connections_are_closed_at_once(larder, origin):
         assert c.closed()
         c.close()
     assert ended(proxy) == 0
-    assert time.monotonic() - start < 1.0
+    assert time.monotonic() - start < 10  # far from the 20 s that a drain may take
 
 
 def test_a_client_that_has_just_connected_is_served(larder, origin):

@@ -50,7 +50,7 @@ def test_each_event_at_once(larder, origin, path, content_type, framing):
             start = time.monotonic()
             step.set()
             c.read_until(b"data: %d\n\n" % i)
-            assert time.monotonic() - start < 1
+            assert time.monotonic() - start < 5
             c._pending = b""
     assert origin.ended.wait(3)
 
