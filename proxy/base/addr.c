@@ -255,3 +255,19 @@ bool addr_eq(const struct addr *a, const struct addr *b)
     }
     return a->len == b->len && memcmp(&a->u, &b->u, a->len) == 0;
 }
+
+void addr_shorten(const struct addr *a, struct addr_brief *out)
+{
+    size_t n = a->len;
+    if (n > 0 && a->u.sa.sa_family == AF_UNIX) {
+        n = sizeof(sa_family_t);
+    }
+    out->len = (uint8_t)(n <= sizeof(out->bytes) ? n : 0);
+    memcpy(out->bytes, &a->u, out->len);
+}
+
+void addr_restore(const struct addr_brief *b, struct addr *out)
+{
+    out->len = b->len;
+    memcpy(&out->u, b->bytes, b->len);
+}

@@ -5,6 +5,7 @@
 #ifndef BASE_ADDR_H
 #define BASE_ADDR_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,6 +22,12 @@ struct addr {
         struct sockaddr_un un;
     } u;
     socklen_t len; /* 0: unset */
+};
+
+/* The same where there are many: an IP address with its port, or that it is a Unix socket. */
+struct addr_brief {
+    uint8_t len; /* 0: unset */
+    uint8_t bytes[sizeof(struct sockaddr_in6)];
 };
 
 /* An address range. */
@@ -60,5 +67,9 @@ bool addr_eq(const struct addr *a, const struct addr *b);
 /* An IP literal without port and brackets ("127.0.0.1", "::1"), port 0. False when it is none.
  */
 bool addr_from_ip(struct str text, struct addr *out);
+
+/* Of a Unix socket's address only the family stays. */
+void addr_shorten(const struct addr *a, struct addr_brief *out);
+void addr_restore(const struct addr_brief *b, struct addr *out);
 
 #endif

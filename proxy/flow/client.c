@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "flow/client_parts.h"
 #include "flow/ip_count.h"
+#include "flow/pace.h"
 #include "flow/proxy_protocol.h"
 #include "flow/request.h"
 #include "flow/tunnel.h"
@@ -29,6 +30,14 @@ static void on_written(struct stream *s);
 static void on_failed(struct stream *s, enum stream_error e);
 static void on_deadline(struct deadline *d);
 static void on_stall(struct deadline *d);
+
+/* Watches that the peer takes what is queued. Few clients have one: an idle one is to be small.
+ */
+struct stall {
+    struct deadline deadline;
+    struct pace pace; /* since the queue was empty last */
+    struct client *client;
+};
 static void on_deferred(struct deferred *d);
 
 static const struct stream_ops client_ops = {
@@ -49,13 +58,12 @@ void client_new(struct worker *worker, int fd, SSL *ssl, const struct addr *peer
 {
     struct client *c = xcalloc(1, sizeof(*c));
     c->worker = worker;
-    c->peer = *peer;
+    addr_shorten(peer, &c->peer);
     c->tls = ssl != NULL;
     c->counted = !proxy_protocol && client_limits(c)->connections_per_ip > 0;
     c->state = proxy_protocol ? CLIENT_PROXY : CLIENT_IDLE;
     c->deferred.fn = on_deferred;
     deadline_init(&c->deadline, on_deadline);
-    deadline_init(&c->stall, on_stall);
     c->next = worker->clients;
     if (c->next != NULL) {
         c->next->prev = c;
@@ -79,7 +87,18 @@ static void unlink_client(struct client *c)
     w->n_clients--;
     atomic_fetch_sub_explicit(&w->node->connections, 1, memory_order_relaxed);
     if (c->counted) {
-        ip_count_release(w->node->peers, &c->peer);
+        struct addr peer;
+        addr_restore(&c->peer, &peer);
+        ip_count_release(w->node->peers, &peer);
+    }
+}
+
+static void stall_end(struct client *c)
+{
+    if (c->stall != NULL) {
+        deadline_cancel(&c->stall->deadline);
+        free(c->stall);
+        c->stall = NULL;
     }
 }
 
@@ -90,7 +109,7 @@ void client_close(struct client *c, bool reset)
     }
     c->state = CLIENT_CLOSED;
     deadline_cancel(&c->deadline);
-    deadline_cancel(&c->stall);
+    stall_end(c);
     stream_close(&c->stream, reset);
     if (c->request != NULL) {
         struct request *rq = c->request;
@@ -155,10 +174,10 @@ void client_linger(struct client *c)
 /* ---- input ------------------------------------------------------------------------------ */
 
 /* Behind a balancer the client counts by its own address, which is known only now. */
-static bool count_client(struct client *c)
+static bool count_client(struct client *c, const struct addr *peer)
 {
     size_t max = client_limits(c)->connections_per_ip;
-    c->counted = max > 0 && ip_count_take(c->worker->node->peers, &c->peer, max);
+    c->counted = max > 0 && ip_count_take(c->worker->node->peers, peer, max);
     return c->counted || max == 0;
 }
 
@@ -177,8 +196,8 @@ static void take_proxy_header(struct client *c, struct str in)
         client_close(c, true);
         return;
     case PP_OK:
-        c->peer = src;
-        if (!count_client(c)) {
+        addr_shorten(&src, &c->peer);
+        if (!count_client(c, &src)) {
             client_close(c, false);
             return;
         }
@@ -257,7 +276,7 @@ static void on_written(struct stream *s)
 {
     struct client *c = client_of(s);
     if (s->pending == 0) {
-        deadline_disarm(&c->stall);
+        stall_end(c);
     }
     switch ((enum client_state)c->state) {
     case CLIENT_TUNNEL: tunnel_client_written(c->tunnel); break;
@@ -311,24 +330,33 @@ static void on_deadline(struct deadline *d)
 /* The peer may have taken too little of what is queued. */
 static void on_stall(struct deadline *d)
 {
-    struct client *c = container_of(d, struct client, stall);
+    struct stall *stall = container_of(d, struct stall, deadline);
+    struct client *c = stall->client;
     const struct limit_settings *l = client_limits(c);
     int64_t delivered = stream_delivered(&c->stream);
-    bool stalled = pace_stalled(&c->sending, delivered);
-    msec_t patience = pace_patience(&c->sending, c->worker->loop->now, delivered,
+    bool stalled = pace_stalled(&stall->pace, delivered);
+    msec_t patience = pace_patience(&stall->pace, c->worker->loop->now, delivered,
                                     l->write_timeout, l->min_rate);
     if (stalled || patience == 0) {
         client_close(c, true);
     } else {
-        deadline_set(c->worker->loop, &c->stall, patience);
+        deadline_set(c->worker->loop, d, patience);
     }
+}
+
+static void stall_begin(struct client *c)
+{
+    c->stall = xcalloc(1, sizeof(*c->stall));
+    c->stall->client = c;
+    pace_start(&c->stall->pace, c->worker->loop->now, stream_delivered(&c->stream));
+    deadline_init(&c->stall->deadline, on_stall);
+    deadline_set(c->worker->loop, &c->stall->deadline, client_limits(c)->write_timeout);
 }
 
 void client_sent(struct client *c)
 {
-    if (c->stream.pending > 0 && !deadline_armed(&c->stall)) {
-        pace_start(&c->sending, c->worker->loop->now, stream_delivered(&c->stream));
-        deadline_set(c->worker->loop, &c->stall, client_limits(c)->write_timeout);
+    if (c->stream.pending > 0 && c->stall == NULL) {
+        stall_begin(c);
     }
 }
 

@@ -16,10 +16,10 @@
 #include "base/loop.h"
 #include "base/str.h"
 #include "base/stream.h"
-#include "flow/pace.h"
 #include "http/guard.h"
 
 struct request;
+struct stall;
 struct tunnel;
 struct worker;
 
@@ -42,11 +42,9 @@ struct client {
     struct strbuf in;           /* input not consumed yet; empty while idle */
     struct guard guard;         /* progress in the current head */
     struct deadline deadline;   /* for the peer's next bytes, by the state */
-    struct deadline stall;      /* for the peer to take what is queued */
-    struct pace sending;        /* what is queued; since the queue was empty last */
-    struct pace body;           /* the active request's body */
+    struct stall *stall;        /* for it to take what is queued; NULL: nothing is */
     struct deferred deferred;   /* continue with input; free */
-    struct addr peer;           /* after the PROXY protocol */
+    struct addr_brief peer;     /* after the PROXY protocol */
     SSL *ssl;                   /* waits for the PROXY protocol's header to end; else NULL */
     uint32_t requests;          /* answered so far */
     uint16_t lingered_kb;       /* discarded while lingering */

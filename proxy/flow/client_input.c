@@ -49,7 +49,6 @@ static size_t take_head(struct client *c, struct str in)
     }
     c->state = CLIENT_REQUEST;
     c->body_open = false;
-    c->body = (struct pace){0};
     /* Nothing is expected of the peer while the answer is made: upstream deadlines count. */
     deadline_disarm(&c->deadline);
     request_start(c, str_make(in.p + c->guard.start, head_len - c->guard.start));
@@ -60,8 +59,8 @@ static size_t take_head(struct client *c, struct str in)
 static void await_body(struct client *c)
 {
     const struct limit_settings *l = client_limits(c);
-    client_arm(c, pace_patience(&c->body, c->worker->loop->now, (int64_t)c->request->body_bytes,
-                                l->body_timeout, l->min_rate));
+    client_arm(c, pace_patience(&c->request->pace, c->worker->loop->now,
+                                (int64_t)c->request->body_bytes, l->body_timeout, l->min_rate));
 }
 
 /* Bytes for the active request's body; returns what was used. */
@@ -159,11 +158,11 @@ void client_want_body(struct client *c, bool want)
     }
     c->body_open = want;
     if (!want) {
-        pace_pause(&c->body, c->worker->loop->now);
+        pace_pause(&c->request->pace, c->worker->loop->now);
         deadline_disarm(&c->deadline);
         return;
     }
-    pace_resume(&c->body, c->worker->loop->now);
+    pace_resume(&c->request->pace, c->worker->loop->now);
     await_body(c);
     stream_want_read(&c->stream, !c->input_ended);
     client_look_again(c); /* with nothing kept, too: the last piece may have been the end */

@@ -49,7 +49,7 @@ static struct request *request_new(struct worker *w, struct client *c)
     rq->client = c;
     rq->config = worker_config_take(w);
     rq->deferred.fn = on_deferred;
-    rq->peer = c->peer;
+    addr_restore(&c->peer, &rq->peer);
     rq->tls = c->tls;
     rq->wall_start = w->loop->wall;
     if (config_settings(rq->config)->log_access) {

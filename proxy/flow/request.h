@@ -21,6 +21,7 @@
 #include "cache/reason.h"
 #include "flow/client.h"
 #include "flow/flight.h"
+#include "flow/pace.h"
 #include "flow/route.h"
 #include "flow/worker.h"
 #include "http/body.h"
@@ -74,6 +75,7 @@ struct request {
     const struct route_settings *route; /* of the table, or the site's fallback */
     struct body body;                   /* decoder of the request's body */
     uint64_t body_bytes;                /* decoded so far */
+    struct pace pace;                   /* of its client, sending the body */
     bool body_done;                     /* the request's body has been read to its end */
     bool continued;                     /* 100 (Continue) has been sent */
     struct strbuf body_text;            /* of it, what was read before the exchange began */

@@ -304,6 +304,42 @@ static void test_unset_and_eq(void **state)
     assert_true(addr_eq(&none, &none));
 }
 
+static void test_brief(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"203.0.113.7:80", "[2001:db8::7]:443", "[::1]:1"};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct addr a, back;
+        struct addr_brief brief;
+        const char *why;
+        char text[ADDR_TEXT_MAX];
+        assert_true(addr_parse(str_from(texts[i]), &a, &why));
+        addr_shorten(&a, &brief);
+        addr_restore(&brief, &back);
+        assert_true(addr_eq(&a, &back));
+        addr_text(&back, text);
+        assert_string_equal(text, texts[i]);
+    }
+}
+
+static void test_brief_of_unix_and_unset(void **state)
+{
+    (void)state;
+    struct addr a, back;
+    struct addr_brief brief;
+    const char *why;
+    char text[ADDR_TEXT_MAX];
+    assert_true(addr_parse(STR("unix:/run/a/long/path/that/does/not/fit.sock"), &a, &why));
+    addr_shorten(&a, &brief);
+    addr_restore(&brief, &back);
+    addr_ip_text(&back, text);
+    assert_string_equal(text, "unix");
+    a.len = 0;
+    addr_shorten(&a, &brief);
+    addr_restore(&brief, &back);
+    assert_int_equal(back.len, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +355,8 @@ int main(void)
         cmocka_unit_test(test_cidr_sets),
         cmocka_unit_test(test_mapped_peer),
         cmocka_unit_test(test_unset_and_eq),
+        cmocka_unit_test(test_brief),
+        cmocka_unit_test(test_brief_of_unix_and_unset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
