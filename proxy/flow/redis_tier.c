@@ -10,8 +10,9 @@
 #include "cache/redis.h"
 #include "cache/redis_health.h"
 
-#define HORIZON_MS (7 * 24 * 3600 * (msec_t)1000) /* records kept; entries older are refused \
-                                                   */
+#define HORIZON_MS                                                            \
+    (7 * 24 * 3600 * (msec_t)1000) /* records kept; entries older are refused \
+                                    */
 
 struct redis_tier {
     struct settings *settings;   /* a reference */

@@ -165,7 +165,7 @@ struct document {
 /* The rest of a group whose opening mark has been taken, with the groups inside it. */
 static bool skip_group(struct str *rest, char opening)
 {
-    char closing[GROUPS_MAX];
+    char closing[GROUPS_MAX] = {0};
     size_t depth = 0;
     char c = opening;
     for (;;) {

@@ -129,9 +129,7 @@ static void answer_input(struct fetch *f, struct str in)
         const char *why = NULL;
         switch (guard_scan(&f->guard, in, &limits, true, &head_len, &status, &why)) {
         case GUARD_MORE: keep_input(f, in); return;
-        case GUARD_REFUSE:
-            bad_answer(f, why);
-            return;
+        case GUARD_REFUSE: bad_answer(f, why); return;
         case GUARD_DONE: in = head_input(f, in, head_len); break;
         }
     }

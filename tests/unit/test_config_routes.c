@@ -201,16 +201,17 @@ static void test_ttl_forms(void **state)
 
 static void test_route_values(void **state)
 {
-    struct settings *s = case_good(
-        "route GET /a {\n"
-        " scope public; ttl 1m; status 200 301 404=30s; status 410=5m; store set-cookie surplus\n"
-        " compress 1kb; max_object 3mb; etag on; client_cache_control honor\n"
-        " forward_headers +X-Feature +x-b; forward_headers +X-C; jitter 10%\n"
-        " header set X-A \"a b\"; header remove Server; header add X-C c\n"
-        " max_body off; retry 0; log off; stale 1d; stale_if_error 2d\n"
-        "}\n"
-        "route GET /ws { upgrade websocket }\n"
-        "route POST /w { invalidate all; settle 2s; max_body 2gb }\n");
+    struct settings *s =
+        case_good("route GET /a {\n"
+                  " scope public; ttl 1m; status 200 301 404=30s; status 410=5m; store "
+                  "set-cookie surplus\n"
+                  " compress 1kb; max_object 3mb; etag on; client_cache_control honor\n"
+                  " forward_headers +X-Feature +x-b; forward_headers +X-C; jitter 10%\n"
+                  " header set X-A \"a b\"; header remove Server; header add X-C c\n"
+                  " max_body off; retry 0; log off; stale 1d; stale_if_error 2d\n"
+                  "}\n"
+                  "route GET /ws { upgrade websocket }\n"
+                  "route POST /w { invalidate all; settle 2s; max_body 2gb }\n");
     const struct route_settings *r = case_route(s, "GET /a");
 
     (void)state;
@@ -269,7 +270,8 @@ static void test_value_errors(void **state)
         {"defaults { status 200 200 }\n", "status 200 is listed twice", NULL, 0},
         {"defaults { status 200 404=soon }\n", "a duration starts with a number", NULL, 0},
         {"defaults { status 404=1m x=1m }\n", "a status from 200 to 599", NULL, 0},
-        {"defaults { store cookies }\n", "`private`, `set-cookie` or `surplus` is expected", NULL, 0},
+        {"defaults { store cookies }\n", "`private`, `set-cookie` or `surplus` is expected",
+         NULL, 0},
         {"defaults { compress 1s }\n", "the units of a size", NULL, 0},
         {"defaults { max_object off }\n", "a size starts with a number", NULL, 0},
         {"defaults { max_object 0 }\n", "out of range: from 1b to 1tb", NULL, 0},
