@@ -56,7 +56,9 @@ struct str reply_entry_lines(struct request *rq, const struct entry *e, int stat
             PUT(&c, "Content-Encoding: gzip\r\n");
         }
     }
-    cursor_put(&c, rq->cors);
+    if (rq->cors.n > 0) {
+        cursor_put(&c, rq->cors);
+    }
     PUT(&c, "Age: ");
     cursor_number(&c, entry_age(e, rq->worker->loop->wall) / 1000);
     PUT(&c, "\r\n");

@@ -28,10 +28,8 @@ struct cursor {
 
 static inline void cursor_put(struct cursor *c, struct str s)
 {
-    if (s.n > 0) {
-        memcpy(c->p, s.p, s.n);
-        c->p += s.n;
-    }
+    memcpy(c->p, s.p, s.n);
+    c->p += s.n;
 }
 
 #define PUT(c, literal) cursor_put((c), STR(literal))

@@ -166,7 +166,9 @@ void msg_add(struct msg *m, struct arena *a, struct str name, struct str value)
         value = STR(""); /* a NULL value means absence to those who read */
     }
     enum field_id id = field_lookup(name);
-    m->has_range = m->has_range || id == FIELD_RANGE;
+    if (id == FIELD_RANGE) {
+        m->has_range = true;
+    }
     m->fields[m->n_fields++] = (struct field){name, value, id};
 }
 
