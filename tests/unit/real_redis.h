@@ -38,17 +38,23 @@ static inline bool real_available(void)
     return access("/usr/bin/redis-server", X_OK) == 0;
 }
 
+/* Below 50000, because a cluster's bus is at the port + 10000. */
 static inline uint16_t real_free_port(void)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(to);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (bind(fd, (struct sockaddr *)&to, len) != 0 ||
-        getsockname(fd, (struct sockaddr *)&to, &len) != 0) {
-        abort();
+    for (;;) {
+        struct sockaddr_in to = {.sin_family = AF_INET,
+                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t len = sizeof(to);
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (bind(fd, (struct sockaddr *)&to, len) != 0 ||
+            getsockname(fd, (struct sockaddr *)&to, &len) != 0) {
+            abort();
+        }
+        close(fd);
+        if (ntohs(to.sin_port) < 50000) {
+            return ntohs(to.sin_port);
+        }
     }
-    close(fd);
-    return ntohs(to.sin_port);
 }
 
 /* Blocking, for the test's own orders; -1 when nobody listens. */
@@ -94,8 +100,8 @@ static inline void real_order(uint16_t port, const char *line, const char *expec
     }
 }
 
-/* Runs what args say until it answers (`ready` is in its answer to PING). */
-static inline void real_run(struct real_redis *r, const char *ready)
+/* Runs what args say until it answers (`ready` is in its answer to PING); false if it ends. */
+static inline bool real_try(struct real_redis *r, const char *ready)
 {
     char out[256];
     pid_t parent = getpid();
@@ -114,10 +120,23 @@ static inline void real_run(struct real_redis *r, const char *ready)
     }
     msec_t until = clock_monotonic() + 15000;
     while (!real_say(r->port, "PING", out, sizeof(out)) || strstr(out, ready) == NULL) {
-        if (clock_monotonic() > until || waitpid(r->pid, NULL, WNOHANG) == r->pid) {
-            fail_msg("redis-server does not start: see %s/log", r->dir);
+        if (waitpid(r->pid, NULL, WNOHANG) == r->pid) {
+            r->pid = 0;
+            return false;
+        }
+        if (clock_monotonic() > until) {
+            fail_msg("redis-server does not answer: see %s/log", r->dir);
         }
         usleep(5000);
+    }
+    return true;
+}
+
+/* The same; it must not end. */
+static inline void real_run(struct real_redis *r, const char *ready)
+{
+    if (!real_try(r, ready)) {
+        fail_msg("redis-server does not start: see %s/log", r->dir);
     }
 }
 
@@ -151,7 +170,13 @@ static inline void real_start(struct real_redis *r, const char *const *more, con
         r->args[n++] = more[i];
     }
     r->args[n] = NULL;
-    real_run(r, ready);
+    for (unsigned i = 0; i < 5 && !real_try(r, ready); i++) { /* the port may be taken */
+        r->port = real_free_port();
+        snprintf(text[0], sizeof(text[0]), "%u", r->port);
+    }
+    if (r->pid == 0) {
+        fail_msg("redis-server does not start: see %s/log", r->dir);
+    }
 }
 
 static inline void real_kill(struct real_redis *r)

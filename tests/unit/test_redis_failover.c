@@ -59,24 +59,6 @@ static int setup(void **state)
     memset(servers, 0, sizeof(servers));
     memset(sentinels, 0, sizeof(sentinels));
     case_init(&k);
-    if (!real_available()) {
-        return 0;
-    }
-    char line[64];
-    static const char *const args[] = {"--repl-diskless-sync-delay", "0", "--repl-timeout", "5",
-                                       NULL};
-    for (size_t i = 0; i < SERVERS; i++) {
-        real_start(&servers[i], args, "PONG");
-    }
-    snprintf(line, sizeof(line), "REPLICAOF 127.0.0.1 %u", servers[0].port);
-    real_order(servers[1].port, line, "+OK");
-    for (size_t i = 0; i < SENTINELS; i++) {
-        start_sentinel(&sentinels[i]);
-    }
-    for (size_t i = 0; i < SENTINELS; i++) {
-        wait_sentinel(i, "SENTINEL master shop", "num-other-sentinels\r\n$1\r\n2");
-        wait_sentinel(i, "SENTINEL master shop", "num-slaves\r\n$1\r\n1");
-    }
     return 0;
 }
 
@@ -93,6 +75,25 @@ static int teardown(void **state)
     return 0;
 }
 
+static void build(void)
+{
+    char line[64];
+    static const char *const args[] = {"--repl-diskless-sync-delay", "0", "--repl-timeout", "5",
+                                       NULL};
+    for (size_t i = 0; i < SERVERS; i++) {
+        real_start(&servers[i], args, "PONG");
+    }
+    snprintf(line, sizeof(line), "REPLICAOF 127.0.0.1 %u", servers[0].port);
+    real_order(servers[1].port, line, "+OK");
+    for (size_t i = 0; i < SENTINELS; i++) {
+        start_sentinel(&sentinels[i]);
+    }
+    for (size_t i = 0; i < SENTINELS; i++) {
+        wait_sentinel(i, "SENTINEL master shop", "num-other-sentinels\r\n$1\r\n2");
+        wait_sentinel(i, "SENTINEL master shop", "num-slaves\r\n$1\r\n1");
+    }
+}
+
 static void start(void)
 {
     char url[160];
@@ -100,6 +101,7 @@ static void start(void)
         print_message("redis-server is not installed (scripts/install-deps test): skipped\n");
         skip();
     }
+    build();
     snprintf(url, sizeof(url), "redis-sentinel://127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u/shop",
              sentinels[0].port, sentinels[1].port, sentinels[2].port);
     case_start(&k, url);
