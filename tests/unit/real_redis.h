@@ -6,6 +6,7 @@
 #define TESTS_UNIT_REAL_REDIS_H
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -192,16 +193,19 @@ static inline void real_kill(struct real_redis *r)
 /* Kills it and removes its folder. */
 static inline void real_end(struct real_redis *r)
 {
-    static const char *const files[] = {"log", "s", "dump.rdb", "nodes.conf", "sentinel.conf"};
     real_kill(r);
-    for (size_t i = 0; r->dir[0] != '\0' && i < sizeof(files) / sizeof(files[0]); i++) {
-        char path[128];
-        snprintf(path, sizeof(path), "%s/%s", r->dir, files[i]);
-        unlink(path);
+    DIR *dir = r->dir[0] != '\0' ? opendir(r->dir) : NULL;
+    if (dir == NULL) {
+        return;
     }
-    if (r->dir[0] != '\0') {
-        rmdir(r->dir);
+    struct dirent *entry;
+    while ((entry = readdir(dir)) != NULL) {
+        if (entry->d_name[0] != '.') {
+            unlinkat(dirfd(dir), entry->d_name, 0);
+        }
     }
+    closedir(dir);
+    rmdir(r->dir);
     r->dir[0] = '\0';
 }
 
