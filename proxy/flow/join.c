@@ -76,7 +76,7 @@ enum step_result step_join(struct request *rq)
         rq->lead = leader ? f : NULL;
         struct entry *e = leader ? stored_meanwhile(rq) : NULL;
         if (e != NULL) {
-            request_decide(rq, CACHE_HIT, REASON_NONE);
+            request_decide(rq, CACHE_HIT, trust_mark(rq, REASON_NONE));
             reply_entry(rq, e);
             return STEP_DONE;
         }
@@ -85,6 +85,9 @@ enum step_result step_join(struct request *rq)
         fill_start(rq);
     } else {
         rq->collapsed = true;
+        if (!trust_certain(rq)) { /* the fetch may have begun long ago */
+            request_decide(rq, CACHE_MISS, REASON_UNCERTAIN);
+        }
         deadline_init(&rq->wait, on_wait_end);
         deadline_set(loop, &rq->wait, wait_limit(rq->route));
         deliver_pump(rq);

@@ -129,7 +129,8 @@ bool lookup_is_fresh(struct request *rq, struct entry *e)
     return (e->flags & (ENTRY_VARY_MARKER | ENTRY_HIT_FOR_MISS)) == 0 &&
            e->scope == lookup_scope(rq) &&
            journal_check(rq->worker->node->journal, e) == JOURNAL_VALID &&
-           policy_reuse(e, &rq->lookup, false, rq->worker->loop->wall) == REUSE_FRESH;
+           policy_reuse(e, &rq->lookup, false, rq->worker->loop->wall) == REUSE_FRESH &&
+           trust_in(rq, e) == TRUST;
 }
 
 /* The resident entry of the request's name, following a Vary marker to the variant. */
@@ -168,7 +169,7 @@ struct entry *lookup_fresh(struct request *rq)
 static enum step_result serve(struct request *rq, struct entry *e, enum cache_result result,
                               enum reason reason)
 {
-    request_decide(rq, result, reason);
+    request_decide(rq, result, trust_mark(rq, reason));
     reply_entry(rq, e);
     return STEP_DONE;
 }
@@ -178,7 +179,7 @@ static enum step_result serve(struct request *rq, struct entry *e, enum cache_re
 static enum step_result serve_stale(struct request *rq, struct entry *e)
 {
     rq->stale = entry_ref(e);
-    request_decide(rq, CACHE_STALE, REASON_STALE);
+    request_decide(rq, CACHE_STALE, trust_mark(rq, REASON_STALE));
     reply_entry(rq, e);
     if (!join_refresh(rq)) {
         return STEP_DONE;
@@ -197,44 +198,13 @@ static void keep_stale(struct request *rq, struct entry *e, bool ok)
     rq->stale_ok = ok;
 }
 
-/* May entries be used as they are? Without proof of knowing every invalidation the
- * configuration says what to do (`uncertain`). */
-enum trust {
-    TRUST,
-    TRUST_MARKED, /* use them, and say so */
-    VALIDATE,
-    BYPASS,
-};
-
-static enum trust trust_in(const struct request *rq, const struct entry *e)
-{
-    struct redis_tier *redis = rq->worker->node->redis;
-    msec_t now = rq->worker->loop->now;
-    if (redis == NULL || journal_link_certain(redis_tier_link(redis), now)) {
-        return TRUST;
-    }
-    const struct redis_settings *rs = redis_tier_settings(redis);
-    struct journal_link_stats ls;
-    switch (rs->uncertain) {
-    case UNCERTAIN_BYPASS: return BYPASS;
-    case UNCERTAIN_SERVE:
-        journal_link_stats_get(redis_tier_link(redis), &ls);
-        return ls.lag >= 0 && ls.lag <= rs->max_lag + rs->uncertain_serve ? TRUST_MARKED
-                                                                          : VALIDATE;
-    case UNCERTAIN_REVALIDATE: break;
-    }
-    /* One success counts for max_lag. */
-    return rq->worker->loop->wall - e->stored_at <= rs->max_lag ? TRUST_MARKED : VALIDATE;
-}
-
 /* What the uncertain state makes of an entry; STEP_WAIT: nothing, it is judged as usual. */
 static enum step_result judge_uncertain(struct request *rq, struct entry *e)
 {
     switch (trust_in(rq, e)) {
     case TRUST: return STEP_WAIT;
-    case TRUST_MARKED: rq->uncertain = true; return STEP_WAIT;
-    case BYPASS: entry_unref(e); return bypass(rq, REASON_UNCERTAIN);
-    case VALIDATE: break;
+    case TRUST_BYPASS: entry_unref(e); return bypass(rq, REASON_UNCERTAIN);
+    case TRUST_VALIDATE: break;
     }
     request_decide(rq, CACHE_MISS, REASON_UNCERTAIN);
     keep_stale(rq, e, false);
@@ -263,7 +233,7 @@ enum step_result lookup_judge(struct request *rq, struct entry *e)
     enum reuse reuse =
         policy_reuse(e, &rq->lookup, valid == JOURNAL_SOFT, rq->worker->loop->wall);
     if (reuse == REUSE_FRESH) {
-        return serve(rq, e, CACHE_HIT, rq->uncertain ? REASON_UNCERTAIN : REASON_NONE);
+        return serve(rq, e, CACHE_HIT, REASON_NONE);
     }
     bool failing = backoff_active(&rq->worker->node->backoff, rq->hash, rq->worker->loop->now);
     if (reuse == REUSE_STALE && !failing) {

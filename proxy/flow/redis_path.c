@@ -9,27 +9,30 @@
 #include "flow/steps.h"
 #include "http/vary.h"
 
-/* Is it of use to ask? Not while invalidations of this node wait to be told: what is stored
- * there may be what they are about. */
+/* Is it of use to ask? */
 static bool may_ask(const struct request *rq)
 {
     const struct worker *w = rq->worker;
     return w->redis != NULL && rq->lookup.lookup && rq->joins != JOIN_ALONE &&
-           !journal_link_pending(redis_tier_link(w->node->redis)) &&
            l2_ready(redis_worker_l2(w->redis));
 }
 
 static void on_entry(void *ctx, struct entry *e, enum l2_outcome outcome);
 
-/* Asks for the request's current name with what is left of its budget; false when it cannot. */
+/* Asks for the request's current name with what is left of its budget; false when it cannot.
+ * Not while invalidations of this node wait to be told: what is stored there may be what they
+ * are about. That is looked at after the stamp was taken, so that what begins to wait in
+ * between counts against the entry. */
 static bool ask(struct request *rq)
 {
     struct worker *w = rq->worker;
-    msec_t left = rq->redis_deadline - w->loop->now;
-    if (left <= 0) {
+    struct redis_tier *redis = w->node->redis;
+    msec_t left = redis_tier_settings(redis)->budget - rq->redis_spent;
+    rq->asked = journal_stamp(w->node->journal);
+    if (left <= 0 || journal_link_pending(redis_tier_link(redis))) {
         return false;
     }
-    rq->asked = journal_stamp(w->node->journal);
+    rq->asked_at = w->loop->now;
     rq->l2 =
         l2_get_start(redis_worker_l2(w->redis), rq->name, rq->site_key, left, on_entry, rq);
     return rq->l2 != NULL;
@@ -57,19 +60,48 @@ static void go_on(struct request *rq, enum step_result r)
     }
 }
 
+/* Makes an entry that was read resident here, unless it is of no use or there is a newer one by
+ * now; the one to go on with, NULL for none. Takes over the reference. */
+static struct entry *take_in(struct request *rq, struct entry *e)
+{
+    struct node *node = rq->worker->node;
+    msec_t wall = rq->worker->loop->wall;
+    journal_adopt_stamp(node->journal, &e->stamp, &rq->asked);
+    /* By a clock that is ahead of ours it would stay here for too long. */
+    e->stored_at = e->stored_at < wall ? e->stored_at : wall;
+    if (e->scope != lookup_scope(rq) || (e->flags & ENTRY_HIT_FOR_MISS) ||
+        journal_check(node->journal, e) == JOURNAL_INVALID) {
+        request_decide(rq, CACHE_MISS, REASON_INVALIDATED);
+        entry_unref(e);
+        return NULL;
+    }
+    struct entry *here = l1_get(node->l1, rq->hash, rq->name, rq->site_key);
+    if (here != NULL && here->stored_at > e->stored_at && here->scope == e->scope &&
+        (here->flags & ENTRY_HIT_FOR_MISS) == 0) {
+        entry_unref(e);
+        return here;
+    }
+    if (here != NULL) {
+        entry_unref(here);
+    }
+    (void)l1_put(node->l1, e);
+    return e;
+}
+
 static void on_entry(void *ctx, struct entry *e, enum l2_outcome outcome)
 {
     struct request *rq = ctx;
-    struct node *node = rq->worker->node;
     (void)outcome;
     rq->l2 = NULL;
     rq->step = STEP_FETCH;
+    rq->redis_spent += rq->worker->loop->now - rq->asked_at;
+    const struct entry *read = e;
+    e = e != NULL ? take_in(rq, e) : NULL;
     if (e == NULL) {
         go_on(rq, STEP_MORE);
         return;
     }
-    journal_adopt_stamp(node->journal, &e->stamp, &rq->asked);
-    (void)l1_put(node->l1, e);
+    rq->from_redis = e == read;
     if (e->flags & ENTRY_VARY_MARKER) {
         bool asked = rq->name.n == rq->base_name.n && ask_variant(rq, e);
         entry_unref(e);
@@ -79,19 +111,13 @@ static void on_entry(void *ctx, struct entry *e, enum l2_outcome outcome)
         return;
     }
     variant_note(rq, false);
-    rq->from_redis = true;
     go_on(rq, lookup_judge(rq, e));
 }
 
 enum step_result step_redis(struct request *rq)
 {
     rq->step = STEP_FETCH;
-    if (!may_ask(rq)) {
-        return STEP_MORE;
-    }
-    rq->redis_deadline =
-        rq->worker->loop->now + redis_tier_settings(rq->worker->node->redis)->budget;
-    return ask(rq) ? STEP_WAIT : STEP_MORE;
+    return may_ask(rq) && ask(rq) ? STEP_WAIT : STEP_MORE;
 }
 
 void redis_path_store(struct request *rq, const struct entry *e)

@@ -98,7 +98,8 @@ struct request {
     bool stale_ok;               /* it may serve if the origin fails */
     bool validating;             /* the fill carries its validators */
     struct l2_get *l2;           /* a question to Redis under way */
-    msec_t redis_deadline;       /* monotonic; end of the request's budget for Redis */
+    msec_t redis_spent;          /* of the request's budget for Redis */
+    msec_t asked_at;             /* monotonic; when that question was sent */
     bool uncertain;              /* served although this node may not know everything */
     struct stamp asked;          /* taken before that question was sent */
     bool from_redis;             /* what it found came from there */

@@ -46,7 +46,7 @@ void fill_stop_leading(struct request *rq);
 void fill_drop_fetch(struct request *rq);
 
 /* validate.c: may rq->stale stand in for an answer with this status (RFC 5861 4)? */
-bool fill_prefers_stale(const struct request *rq, int status);
+bool fill_prefers_stale(struct request *rq, int status);
 /* validate.c: serves rq->stale because the origin failed; false when it may not. */
 bool fill_serve_stale_error(struct request *rq);
 /* validate.c: the origin answered 304 to a fill that validates rq->stale. */
@@ -141,6 +141,19 @@ bool lookup_is_fresh(struct request *rq, struct entry *e);
 /* lookup.c: a reference to the entry that is stored under rq->name and fresh for this request,
  * or NULL. */
 struct entry *lookup_fresh(struct request *rq);
+
+/* What to do with an entry of a node that may not know every invalidation. */
+enum trust {
+    TRUST, /* use it (rq->uncertain: and say so) */
+    TRUST_VALIDATE,
+    TRUST_BYPASS,
+};
+/* trust.c: does the node know that it knows every invalidation? */
+bool trust_certain(const struct request *rq);
+/* trust.c: … and if it does not: what to do with this entry. */
+enum trust trust_in(struct request *rq, const struct entry *e);
+/* trust.c: the reason to give for an answer from the cache. */
+enum reason trust_mark(const struct request *rq, enum reason reason);
 
 /* request.c: the client has become a tunnel: logs and ends the request without it. */
 void request_detach(struct request *rq);

@@ -12,16 +12,16 @@
 
 /* May the stale copy be served for an error? It was looked up a while ago: what a write has
  * invalidated since then may not. */
-static bool may_stand_in(const struct request *rq)
+static bool may_stand_in(struct request *rq)
 {
-    if (rq->stale == NULL || !rq->stale_ok) {
+    if (rq->stale == NULL || !rq->stale_ok || trust_in(rq, rq->stale) != TRUST) {
         return false;
     }
     enum journal_verdict valid = journal_check(rq->worker->node->journal, rq->stale);
     return valid == JOURNAL_VALID || valid == JOURNAL_SOFT;
 }
 
-bool fill_prefers_stale(const struct request *rq, int status)
+bool fill_prefers_stale(struct request *rq, int status)
 {
     bool failed = status == 500 || status == 502 || status == 503 || status == 504;
     return failed && may_stand_in(rq);
@@ -37,7 +37,7 @@ bool fill_serve_stale_error(struct request *rq)
     rq->stale = NULL;
     backoff_mark(&node->backoff, rq->hash, rq->worker->loop->now);
     rq->collapsed = false;
-    request_decide(rq, CACHE_STALE, REASON_STALE_ERROR);
+    request_decide(rq, CACHE_STALE, trust_mark(rq, REASON_STALE_ERROR));
     reply_entry(rq, e);
     request_finish(rq, false);
     return true;
