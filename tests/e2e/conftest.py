@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib.backends import Backend  # noqa: E402
 from lib.larder import Larder  # noqa: E402
 from lib.origin import FakeOrigin  # noqa: E402
+from lib.redis import FaultProxy, RedisServer  # noqa: E402
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -46,6 +47,34 @@ def larder(request, tmp_path):
             errors.append(str(e))
             proxy.kill()
     assert not errors, "\n".join(errors)
+
+
+@pytest.fixture
+def make_redis(tmp_path):
+    """Factory: make_redis(password=…, appendonly=…, tls=…, options=…) -> lib.redis.RedisServer."""
+    made = []
+
+    def make(**kw):
+        made.append(RedisServer(tmp_path, kw.pop("name", f"redis{len(made) or ''}"), **kw))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.stop()
+
+
+@pytest.fixture
+def redis(make_redis):
+    """One started redis-server."""
+    return make_redis()
+
+
+@pytest.fixture
+def faults(redis):
+    """A lib.redis.FaultProxy in front of it."""
+    proxy = FaultProxy(redis.port)
+    yield proxy
+    proxy.stop()
 
 
 @pytest.fixture
