@@ -76,8 +76,8 @@ OBJS     := $(SRCS:proxy/%.c=$(BUILD)/obj/%.o)
 MAIN_OBJ := $(BUILD)/obj/main.o
 LIB      := $(BUILD)/liblarder$(if $(ONLY),-part).a
 
-UNIT_SRCS := $(sort $(wildcard tests/unit/$(if $(T),$(T:.c=),test_*).c))
-UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(BUILD)/unit/%)
+UNIT_SRCS := $(sort $(wildcard $(addsuffix $(if $(T),$(T:.c=),test_*).c,tests/unit/ tests/model/)))
+UNIT_BINS := $(addprefix $(BUILD)/unit/,$(basename $(notdir $(UNIT_SRCS))))
 FUZZ_SRCS := $(sort $(wildcard tests/fuzz/$(if $(T),$(T:.c=),fuzz_*).c))
 FUZZ_BINS := $(FUZZ_SRCS:tests/fuzz/%.c=$(BUILD)/%)
 
@@ -169,6 +169,12 @@ $(BUILD)/unit/%: tests/unit/%.c $(LIB) $(LLHTTP_OBJS) $(BUILD)/.flags
 	@echo '  CC    $<'
 	@$(COMPILE) -fno-lto -Itests/unit -MMD -MP -MF $@.d -MT $@ -o $@ $< $(LIB) $(LLHTTP_OBJS) $(LIBS) \
 	  -lcmocka -Wl,--as-needed
+
+# Models are small programs of their own, without anything of proxy/.
+$(BUILD)/unit/%: tests/model/%.c tests/model/journal_rule.c tests/model/journal_rule.h $(BUILD)/.flags
+	@mkdir -p $(@D)
+	@echo '  CC    $<'
+	@$(COMPILE) -fno-lto -Itests/unit -o $@ $(filter %.c,$^) -lcmocka
 
 unit-build: $(UNIT_BINS)
 
