@@ -1,49 +1,307 @@
-/* See the header. `done` and `ctx` are touched by the asker's thread only. */
-#include "cache/journal_append.h"
-
-#include <stdlib.h>
+/*
+ * Appending. An append is done when its own mark comes back through the stream that this node
+ * follows, not when Redis has acknowledged it: a master that nobody follows any more
+ * acknowledges too. Until then it may be sent more than once, which is harmless.
+ *
+ *   QUEUED -> IN_FLIGHT -> SENT -> LISTED -> forgotten
+ *      ^__________|__________|________|            refused, lost, or another epoch
+ *
+ * Whatever is not done within its budget, or cannot be sent at all, is applied here at once and
+ * waits: once that is safe on disk (one sync for all of a turn), the asker is told.
+ *
+ * With Sentinel, done also means that the master's replicas have acknowledged it: what was read
+ * back is LISTED until the next proof (journal_follow), which is asked for at once. Elsewhere
+ * it is kept a while. For an epoch that somebody else has begun may have begun before it (a
+ * failover while this node still talked to the old master), and then it is told once more.
+ */
+#include <string.h>
 
 #include "base/mem.h"
+#include "cache/journal_asker.h"
+#include "cache/journal_link_state.h"
+#include "cache/journal_scripts.h"
+#include "cache/journal_wire.h"
 
-struct journal_append {
-    struct mail mail;        /* the answer on its way */
-    struct loop *loop;       /* the asker's */
-    journal_append_fn *done; /* NULL: cancelled */
-    void *ctx;
-    enum append_outcome outcome;
-};
+#define IN_FLIGHT_MAX 64    /* appends sent at a time */
+#define KEEP_MS       60000 /* how long what was read back may have to be repeated */
 
-struct journal_append *append_new(struct loop *loop, journal_append_fn *done, void *ctx)
+static void publish_waiting(struct journal_link *l)
 {
-    struct journal_append *a = xcalloc(1, sizeof(*a));
-    a->loop = loop;
-    a->done = done;
-    a->ctx = ctx;
+    atomic_store_explicit(&l->waiting, l->outbox.waiting, memory_order_release);
+}
+
+static void answer(struct outbox_item *it, enum append_outcome outcome)
+{
+    struct journal_append *a = it->asker;
+    it->asker = NULL;
+    deadline_cancel(&it->deadline);
+    if (a != NULL) {
+        asker_answer(a, outcome);
+    }
+}
+
+/* ---- pending ----------------------------------------------------------------------------- */
+
+static void answer_waiting(const struct outbox_list *list)
+{
+    for (struct outbox_item *it = list->first; it != NULL; it = it->next) {
+        if (it->waiting && it->asker != NULL) {
+            answer(it, APPEND_PENDING);
+        }
+    }
+}
+
+/* At the end of a turn in which something began to wait. */
+static void on_told(struct deferred *d)
+{
+    struct journal_link *l = container_of(d, struct journal_link, told);
+    outbox_sync(&l->outbox);
+    answer_waiting(&l->outbox.going);
+    answer_waiting(&l->outbox.listed);
+    outbox_bound(&l->outbox);
+    publish_waiting(l);
+}
+
+/* It waits from now on, and L2 is not believed before anybody hears of that. */
+static void begin_to_wait(struct journal_link *l, struct outbox_item *it)
+{
+    if (!it->waiting) {
+        outbox_wait(&l->outbox, it);
+        publish_waiting(l);
+        loop_defer(l->loop, &l->told);
+    }
+}
+
+static void apply_here(struct journal_link *l, const struct outbox_item *it)
+{
+    struct arena arena;
+    struct record *records;
+    arena_init(&arena, NULL, 0);
+    size_t n = journal_wire_decode(strbuf_str(&it->wire), &arena, &records);
+    journal_apply(l->journal, records, n);
+    arena_reset(&arena);
+}
+
+/* Not in the stream in time: true here at once, and told to the others as soon as may be. */
+static void make_pending(struct journal_link *l, struct outbox_item *it)
+{
+    if (it->waiting) {
+        return;
+    }
+    deadline_cancel(&it->deadline);
+    begin_to_wait(l, it);
+    if (it->state != OUTBOX_LISTED) {
+        apply_here(l, it);
+    }
+}
+
+static void on_budget(struct deadline *d)
+{
+    struct outbox_item *it = container_of(d, struct outbox_item, deadline);
+    make_pending(it->link, it);
+}
+
+/* ---- the way into the stream ------------------------------------------------------------- */
+
+/* Its mark was read back and Redis has answered. */
+static void finish(struct journal_link *l, struct outbox_item *it)
+{
+    outbox_list(&l->outbox, it, clock_monotonic());
+    if (l->replicated) {
+        l->registered_at = 0; /* proof in the next turn */
+    } else {
+        answer(it, APPEND_DONE);
+        outbox_unwait(&l->outbox, it);
+        publish_waiting(l);
+    }
+    link_check_closing(l);
+}
+
+/* Nobody can read back a record that was trimmed; who has not read it has nothing left to which
+ * it could apply, this node included. */
+static void finish_if_passed(struct journal_link *l, struct outbox_item *it)
+{
+    if (it->state == OUTBOX_SENT && it->seq <= l->last_seq) {
+        finish(l, it);
+    }
+}
+
+static void on_append(void *ctx, const struct redis_result *result)
+{
+    struct outbox_item *it = ctx;
+    struct journal_link *l = it->link;
+    it->state = OUTBOX_QUEUED;
+    if (it->epoch != l->epoch_n) {
+        if (it->returned) {
+            begin_to_wait(l, it); /* in an epoch that is over */
+        }
+        it->returned = false;
+    } else if (it->returned) {
+        finish(l, it);
+    } else if (result->outcome == REDIS_ANSWERED && result->reply->type == REDIS_INTEGER) {
+        it->state = OUTBOX_SENT;
+        it->seq = (uint64_t)result->reply->integer;
+        finish_if_passed(l, it);
+    } else {
+        make_pending(l, it);
+    }
+    if (result->outcome == REDIS_ANSWERED) {
+        append_flush(l);
+    }
+}
+
+static void send_item(struct journal_link *l, struct outbox_item *it)
+{
+    char mark[48], horizon[20], most[20];
+    size_t mark_n = strlen(l->node);
+    memcpy(mark, l->node, mark_n);
+    mark[mark_n++] = ':';
+    mark_n += u64_to_dec(it->mark, mark + mark_n);
+    const struct segment argv[] = {
+        REDIS_ARG("EVAL"),
+        REDIS_ARG(JOURNAL_APPEND),
+        REDIS_ARG("2"),
+        redis_arg(l->key_epoch),
+        redis_arg(l->key_stream),
+        link_text(l->epoch),
+        redis_arg(strbuf_str(&it->wire)),
+        redis_arg(str_make(mark, mark_n)),
+        redis_arg(str_make(horizon, u64_to_dec((uint64_t)l->options.horizon, horizon))),
+        redis_arg(str_make(most, u64_to_dec(l->options.max_records, most))),
+    };
+    const struct redis_call call = {.role = REDIS_JOURNAL,
+                                    .argv = argv,
+                                    .argc = sizeof(argv) / sizeof(argv[0]),
+                                    .key = 3,
+                                    .timeout = COMMAND_MS,
+                                    .done = on_append,
+                                    .ctx = it};
+    if (redis_command(l->redis, &call) != NULL) {
+        it->state = OUTBOX_IN_FLIGHT;
+        it->epoch = l->epoch_n;
+        it->returned = false;
+    }
+}
+
+void append_flush(struct journal_link *l)
+{
+    size_t in_flight = 0;
+    bool refused = l->state != LINK_FOLLOWING;
+    struct outbox_item *it = l->outbox.going.first;
+    while (it != NULL && !refused && in_flight < IN_FLIGHT_MAX) {
+        if (it->state == OUTBOX_QUEUED) {
+            send_item(l, it);
+            refused = it->state == OUTBOX_QUEUED;
+        }
+        in_flight += it->state == OUTBOX_IN_FLIGHT;
+        it = it->next;
+    }
+}
+
+bool append_returned(struct journal_link *l, struct str mark)
+{
+    uint64_t n;
+    size_t colon = str_index(mark, ':');
+    if (!str_eq(str_make(mark.p, colon), str_from(l->node)) ||
+        !str_to_u64(str_skip(mark, colon + 1), UINT64_MAX, &n)) {
+        return false;
+    }
+    struct outbox_item *it = outbox_find(&l->outbox, n);
+    if (it == NULL || it->returned) {
+        return true; /* sent more than once */
+    }
+    atomic_fetch_add_explicit(&l->appended, 1, memory_order_relaxed);
+    if (it->state == OUTBOX_IN_FLIGHT) {
+        it->returned = true; /* Redis's own answer is still to come: it ends there */
+    } else {
+        finish(l, it);
+    }
+    return true;
+}
+
+void append_passed(struct journal_link *l)
+{
+    struct outbox_item *next;
+    for (struct outbox_item *it = l->outbox.going.first; it != NULL; it = next) {
+        next = it->next;
+        finish_if_passed(l, it);
+    }
+}
+
+void append_epoch(struct journal_link *l, bool ours)
+{
+    outbox_again(&l->outbox, !ours);
+    if (l->outbox.waiting > 0) {
+        loop_defer(l->loop, &l->told);
+    }
+    publish_waiting(l);
+}
+
+void append_proof(struct journal_link *l, msec_t proof)
+{
+    msec_t until = l->replicated ? proof : proof - KEEP_MS;
+    for (struct outbox_item *it = l->outbox.listed.first; it != NULL && it->listed <= until;
+         it = it->next) {
+        answer(it, APPEND_DONE);
+    }
+    outbox_settle(&l->outbox, until);
+    publish_waiting(l);
+    if (l->outbox.listed.n > OUTBOX_MAX) {
+        loop_defer(l->loop, &l->told);
+    }
+}
+
+/* ---- asking ------------------------------------------------------------------------------ */
+
+/* One of everything waits already and has not been sent. */
+static void join_all(struct journal_link *l, struct outbox_item *it)
+{
+    apply_here(l, it);
+    answer(it, APPEND_PENDING);
+    outbox_drop(it);
+}
+
+static void on_append_mail(struct mail *m)
+{
+    struct outbox_item *it = container_of(m, struct outbox_item, mail);
+    struct journal_link *l = it->link;
+    deadline_init(&it->deadline, on_budget);
+    if (outbox_covers(&l->outbox)) {
+        join_all(l, it);
+        return;
+    }
+    outbox_add(&l->outbox, it);
+    if (l->state != LINK_FOLLOWING) {
+        make_pending(l, it);
+        return;
+    }
+    deadline_set(l->loop, &it->deadline, l->options.budget);
+    append_flush(l);
+    if (it->state == OUTBOX_QUEUED && !redis_ready(l->redis, REDIS_JOURNAL)) {
+        make_pending(l, it);
+    }
+}
+
+struct journal_append *journal_link_append(struct journal_link *l, struct loop *loop,
+                                           const struct record *records, size_t n,
+                                           journal_append_fn *done, void *ctx)
+{
+    struct outbox_item *it = xcalloc(1, sizeof(*it));
+    struct journal_append *a = asker_new(loop, done, ctx);
+    it->mail.fn = on_append_mail;
+    it->link = l;
+    it->asker = a;
+    journal_wire_encode(records, n, &it->wire);
+    loop_post(l->loop, &it->mail);
     return a;
 }
 
-static void on_answer(struct mail *m)
+void append_init(struct journal_link *l)
 {
-    struct journal_append *a = container_of(m, struct journal_append, mail);
-    if (a->done != NULL) {
-        a->done(a->ctx, a->outcome);
+    l->told.fn = on_told;
+    for (struct outbox_item *it = l->outbox.going.first; it != NULL; it = it->next) {
+        it->link = l;
+        deadline_init(&it->deadline, on_budget);
     }
-    free(a);
-}
-
-void append_answer(struct journal_append *a, enum append_outcome outcome)
-{
-    a->outcome = outcome;
-    a->mail.fn = on_answer;
-    loop_post(a->loop, &a->mail);
-}
-
-void append_free(struct journal_append *a)
-{
-    free(a);
-}
-
-void journal_append_cancel(struct journal_append *a)
-{
-    a->done = NULL;
+    publish_waiting(l);
 }

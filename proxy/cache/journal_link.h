@@ -3,8 +3,9 @@
  * own, applies its records to the index in stream order, appends this node's records, and knows
  * whether it is current.
  *
- *   {PREFIX}:journal   stream; each entry: s = sequence number, r = records (journal_wire)
- *   {PREFIX}:epoch     hash: id, replid, seq
+ *   {PREFIX}:journal   stream; each entry: s = sequence number, r = records (journal_wire),
+ *                      m = mark of the node that appended it
+ *   {PREFIX}:epoch     hash, see journal_scripts.h
  *   {PREFIX}:nodes     sorted set of the nodes alive, by Redis's clock
  *
  * All three are in one slot. Everything but the calls below belongs to the link's thread.
@@ -26,8 +27,8 @@ struct journal_link;
 struct journal_append;
 
 struct journal_link_options {
-    struct redis_options
-        redis; /* target, TLS, resolver, health; roles and callbacks are ours */
+    struct redis_options redis; /* target, TLS, resolver, health; roles, callbacks and value
+                                   sizes are ours */
     struct str prefix;
     msec_t budget;        /* how long a write's answer waits for its record */
     msec_t max_lag;       /* without proof of being current for longer: uncertain */
@@ -41,7 +42,11 @@ struct journal_link *journal_link_new(struct journal *j,
                                       const struct journal_link_options *options)
     __attribute__((warn_unused_result));
 
-/* Ends the thread. Appends under way end without a callback: their loops are gone by then. */
+/*
+ * Ends the thread, after up to half a second for what is on its way. Nothing may be appended
+ * any more, and appends under way end without a callback: who still waits for one cancels it
+ * before. What the others have not been told goes into state_dir.
+ */
 void journal_link_free(struct journal_link *l);
 
 enum append_outcome {
@@ -52,18 +57,25 @@ typedef void journal_append_fn(void *ctx, enum append_outcome outcome);
 
 /*
  * Any thread that runs a loop: invalidates. done is called on that loop, within the budget and
- * a bit. The records are copied. Cancel only from the same thread.
+ * a bit. The records are copied; too many (journal_wire.h) become RECORD_ALL.
  */
 struct journal_append *journal_link_append(struct journal_link *l, struct loop *loop,
                                            const struct record *records, size_t n,
                                            journal_append_fn *done, void *ctx);
+/* On the thread that asked: done is not called any more, the records remain. At the latest
+ * before the loop goes away. Not after done, nor after journal_link_free(). */
 void journal_append_cancel(struct journal_append *a);
 
 /* Any thread, no lock. Has this node proved within max_lag that it knows every record, or is it
  * alone on the prefix? now is monotonic (loop->now). */
 bool journal_link_certain(const struct journal_link *l, msec_t now);
 
-/* Any thread. Do records wait in the outbox? Then entries from Redis are not to be believed. */
+/*
+ * Any thread. Do records wait in the outbox? Then entries from Redis are not to be believed,
+ * whatever their stamp. To be asked between taking the stamp that journal_adopt_stamp() wants
+ * and reading such an entry: what the stamp covers either waits at that moment or is in the
+ * stream, and what comes later counts against the entry anyway.
+ */
 bool journal_link_pending(const struct journal_link *l);
 
 struct journal_link_stats {
@@ -72,9 +84,10 @@ struct journal_link_stats {
     uint64_t nodes;    /* nodes on the prefix when last seen */
     msec_t lag;        /* ms since the last proof; -1: never */
     uint64_t seq;      /* last record applied */
-    uint64_t outbox;   /* records waiting */
-    uint64_t appended; /* records of this node in the stream */
-    uint64_t epochs;   /* epoch changes seen */
+    uint64_t outbox;   /* appends waiting */
+    uint64_t appended; /* appends of this node that were read back */
+    uint64_t epochs;   /* how often all that was known came to be unverified, the first epoch
+                          included */
 };
 void journal_link_stats_get(const struct journal_link *l, struct journal_link_stats *out);
 

@@ -7,15 +7,28 @@ static const char kind_letters[] = {
     [RECORD_TAG] = 'k',  [RECORD_ROUTE] = 'r', [RECORD_ALL] = 'a',
 };
 
+static const struct record hard_all = {.kind = RECORD_ALL};
+
+static void encode_one(const struct record *r, struct strbuf *out)
+{
+    char digits[20];
+    strbuf_add_char(out, kind_letters[r->kind]);
+    strbuf_add_char(out, r->soft ? 's' : 'h');
+    strbuf_add(out, digits, u64_to_dec(r->text.n, digits));
+    strbuf_add_char(out, ':');
+    strbuf_add_str(out, r->text);
+}
+
 void journal_wire_encode(const struct record *records, size_t n, struct strbuf *out)
 {
+    size_t start = out->n;
     for (size_t i = 0; i < n; i++) {
-        char digits[20];
-        strbuf_add_char(out, kind_letters[records[i].kind]);
-        strbuf_add_char(out, records[i].soft ? 's' : 'h');
-        strbuf_add(out, digits, u64_to_dec(records[i].text.n, digits));
-        strbuf_add_char(out, ':');
-        strbuf_add_str(out, records[i].text);
+        encode_one(&records[i], out);
+        if (i == JOURNAL_RECORDS_MAX || out->n - start > JOURNAL_WIRE_MAX) {
+            out->n = start;
+            encode_one(&hard_all, out);
+            return;
+        }
     }
 }
 
@@ -39,29 +52,29 @@ static bool decode_one(struct str *rest, struct record *r)
         !str_to_u64(str_make(rest->p + 2, colon - 2), rest->n - colon - 1, &n)) {
         return false;
     }
-    *r = (struct record){.text = str_make(rest->p + colon + 1, (size_t)n)};
-    if (!decode_kind(rest->p[0], &r->kind)) {
-        r->kind = RECORD_ALL;
+    *r = hard_all;
+    if (decode_kind(rest->p[0], &r->kind)) {
+        r->text = str_make(rest->p + colon + 1, (size_t)n);
+        /* Anything but `s` is hard: the stricter reading of what is not understood. */
+        r->soft = rest->p[1] == 's';
     }
-    /* Anything but `s` is hard: the stricter reading of what is not understood. */
-    r->soft = rest->p[1] == 's' && r->kind != RECORD_ALL;
     *rest = str_skip(*rest, colon + 1 + (size_t)n);
     return true;
 }
 
-size_t journal_wire_decode(struct str bytes, size_t max, struct arena *a, struct record **out)
+size_t journal_wire_decode(struct str bytes, struct arena *a, struct record **out)
 {
     size_t cap = 4, n = 0;
     struct record *list = arena_alloc(a, cap * sizeof(*list));
     while (bytes.n > 0) {
-        if (n == cap && cap < max) {
+        if (n == cap) {
             struct record *grown = arena_alloc(a, 2 * cap * sizeof(*grown));
             memcpy(grown, list, n * sizeof(*list));
             list = grown;
             cap *= 2;
         }
-        if (n == cap || n == max || !decode_one(&bytes, &list[n])) {
-            list[0] = (struct record){.kind = RECORD_ALL};
+        if (n == JOURNAL_RECORDS_MAX || !decode_one(&bytes, &list[n])) {
+            list[0] = hard_all;
             n = 1;
             break;
         }

@@ -1,0 +1,146 @@
+/*
+ * The link's state and what its parts call of each other: journal_link (life, connections, what
+ * others ask), journal_sync (which epoch, from where), journal_follow (reading and proof) and
+ * journal_append (writing). Private to them; all of it on the link's thread but for the
+ * atomics.
+ */
+#ifndef CACHE_JOURNAL_LINK_STATE_H
+#define CACHE_JOURNAL_LINK_STATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/loop.h"
+#include "cache/journal_link.h"
+#include "cache/journal_outbox.h"
+#include "cache/redis.h"
+
+#define COMMAND_MS 1000 /* time of a short command */
+
+/*
+ *   DOWN -> SYNCING -> CATCHING_UP -> FOLLOWING
+ *     ^________|____________|____________|        whatever goes wrong
+ *
+ * DOWN waits for `retry`; in every other state a command is under way whose end moves it on.
+ */
+enum link_state {
+    LINK_DOWN,
+    LINK_SYNCING,
+    LINK_CATCHING_UP,
+    LINK_FOLLOWING,
+};
+
+/* Commands of the following connection, at most one of each. */
+enum link_slot {
+    SLOT_SYNC,
+    SLOT_REGISTER,
+    SLOT_WAIT,
+    SLOT_READ,
+    SLOT_EPOCH,
+    LINK_SLOTS,
+};
+
+struct journal_link {
+    struct journal *journal;
+    struct loop *loop;
+    struct redis *redis;
+    pthread_t thread;
+    struct journal_link_options options; /* strings owned */
+    struct str key_stream, key_epoch, key_nodes;
+    char node[17];   /* random id of this process, hex */
+    char fresh[17];  /* random id for an epoch, should the sync under way begin one */
+    bool replicated; /* Sentinel: proof needs the master's replicas */
+
+    enum link_state state;
+    struct redis_command *slots[LINK_SLOTS];
+    struct deadline retry;  /* DOWN: next attempt */
+    struct deferred resync; /* DOWN: the connection is there, at once */
+    msec_t retry_ms;        /* before the next attempt */
+    msec_t following_since; /* FOLLOWING: loop time */
+    bool said_up, said_down;
+
+    /* The epoch followed. */
+    char epoch[17];      /* id, hex; empty: none yet */
+    uint64_t epoch_n;    /* how many there have been */
+    char cursor[48];     /* stream id of the last entry read */
+    uint64_t last_seq;   /* its number */
+    uint64_t sync_seq;   /* number of the newest record at the time of the sync */
+    bool gap;            /* a record was missing: the next sync looks into it */
+    uint64_t connection; /* that the sync ran on */
+
+    /* One turn of following. */
+    msec_t read_sent;     /* monotonic time before its commands were sent */
+    bool read_whole;      /* its XREAD returned all there was */
+    msec_t registered_at; /* loop time; 0: not on this connection */
+    uint64_t replicas;    /* most that this master has had */
+    msec_t written;       /* read_sent of the turn whose registration was taken */
+    msec_t mastered;      /* read_sent of the last turn that proved a master; 0: none */
+
+    struct outbox outbox;
+    struct deferred told; /* answers those that began to wait, once they are safe */
+    bool closing;         /* ends when nothing is on its way any more */
+    struct deadline last_call;
+
+    _Atomic msec_t proof; /* monotonic; 0: never */
+    atomic_bool following;
+    atomic_uint_fast64_t nodes;    /* last count; 0: never counted */
+    atomic_size_t waiting;         /* outbox.waiting */
+    atomic_uint_fast64_t appended; /* read back */
+    atomic_uint_fast64_t epochs;   /* how often all began anew */
+};
+
+static inline struct segment link_text(const char *s)
+{
+    return (struct segment){.p = s, .n = strlen(s)};
+}
+
+/* ---- journal_link.c ---------------------------------------------------------------------- */
+
+/* Something went wrong: commands of the following connection are forgotten, and all begins with
+ * a sync, after a while. */
+void link_down(struct journal_link *l, const char *why);
+
+/* Sends a command of the following connection; link_down() and false if that is refused. */
+bool link_send(struct journal_link *l, enum link_slot slot, const struct redis_call *call);
+
+/* A command's end that is not its answer: why. */
+const char *link_why(const struct redis_result *result);
+
+/* 16 random hex digits and a NUL. */
+void link_random(char out[17]);
+
+/* The link is to end: does, once nothing is on its way any more. */
+void link_check_closing(struct journal_link *l);
+
+/* ---- journal_sync.c ---------------------------------------------------------------------- */
+
+void sync_start(struct journal_link *l);
+
+/* ---- journal_follow.c -------------------------------------------------------------------- */
+
+/* One read, with the epoch right behind it; goes on by itself until link_down(). */
+void follow_turn(struct journal_link *l);
+
+/* ---- journal_append.c -------------------------------------------------------------------- */
+
+void append_init(struct journal_link *l);
+
+/* Sends what is queued, in order, a bounded number at a time. */
+void append_flush(struct journal_link *l);
+
+/* An entry with this mark was read. True when it is one of this process's own. */
+bool append_returned(struct journal_link *l, struct str mark);
+
+/* Another epoch is taken up; ours: this node began it just now. */
+void append_epoch(struct journal_link *l, bool ours);
+
+/* Records up to last_seq were trimmed before they were read. */
+void append_passed(struct journal_link *l);
+
+/* This node is current as of `proof`. */
+void append_proof(struct journal_link *l, msec_t proof);
+
+#endif
