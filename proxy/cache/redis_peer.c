@@ -7,7 +7,8 @@
 
 #include <stdio.h>
 
-#define IDLE_MS 10000 /* silence after which a PING asks */
+#define IDLE_MS  10000 /* silence after which a PING asks */
+#define WATCH_MS 1000  /* between two ROLE while commands are sent */
 
 static enum redis_locate do_locate(struct redis_link *l, struct addr *to, const char **name,
                                    const char **why);
@@ -15,6 +16,7 @@ static void do_up(struct redis_link *l);
 static void do_down(struct redis_link *l, enum redis_link_end end, enum redis_error error);
 static void on_probe(struct deadline *d);
 static void on_idle(struct deadline *d);
+static void on_watch(struct deadline *d);
 
 static const struct redis_link_ops link_ops = {
     .locate = do_locate,
@@ -44,12 +46,14 @@ void redis_peer_init(struct redis_peer *p, const struct redis_link_settings *lin
     redis_breaker_init(&p->breaker, breaker);
     deadline_init(&p->probe, on_probe);
     deadline_init(&p->idle, on_idle);
+    deadline_init(&p->watch, on_watch);
 }
 
 void redis_peer_fini(struct redis_peer *p)
 {
     deadline_cancel(&p->probe);
     deadline_cancel(&p->idle);
+    deadline_cancel(&p->watch);
     redis_link_fini(&p->link);
     if (p->usable) {
         p->usable = false;
@@ -121,10 +125,11 @@ static void on_probe_end(struct redis_command *c, enum redis_outcome outcome,
                       (outcome == REDIS_ANSWERED || reply->error != REDIS_E_NOAUTH));
 }
 
-static bool send_ping(struct redis_peer *p, redis_end_fn *end, msec_t timeout)
+/* A command of our own, without arguments. */
+static bool send_word(struct redis_peer *p, struct segment word, redis_end_fn *end,
+                      msec_t timeout)
 {
-    const struct segment ping = REDIS_ARG("PING");
-    struct redis_command *c = redis_command_new(&ping, 1, end);
+    struct redis_command *c = redis_command_new(&word, 1, end);
     if (redis_link_send(&p->link, c, timeout, false)) {
         return true;
     }
@@ -136,7 +141,7 @@ static void on_probe(struct deadline *d)
 {
     struct redis_peer *p = container_of(d, struct redis_peer, probe);
     if (redis_link_ready(&p->link) && redis_breaker_try(&p->breaker, loop_of(p)->now) &&
-        !send_ping(p, on_probe_end, p->breaker.settings->min)) {
+        !send_word(p, REDIS_ARG("PING"), on_probe_end, p->breaker.settings->min)) {
         probe_done(p, false);
     }
 }
@@ -171,6 +176,7 @@ static void do_down(struct redis_link *l, enum redis_link_end end, enum redis_er
     bool was_ready = end != REDIS_END_CONNECT && end != REDIS_END_REFUSED;
     (void)error;
     deadline_cancel(&p->idle);
+    deadline_cancel(&p->watch);
     deadline_cancel(&p->probe);
     p->attempt_failed = p->attempt_failed || !was_ready;
     if (end != REDIS_END_ASKED) {
@@ -185,7 +191,7 @@ static void do_down(struct redis_link *l, enum redis_link_end end, enum redis_er
 
 void redis_peer_lost(struct redis_peer *p, const char *why)
 {
-    if (p->link.state != REDIS_LINK_IDLE && !redis_link_ready(&p->link)) {
+    if (p->link.state == REDIS_LINK_LOCATING) {
         p->attempt_failed = true;
         count_failure(p, why);
         update(p, why);
@@ -207,7 +213,7 @@ static void on_idle(struct deadline *d)
     struct redis_peer *p = container_of(d, struct redis_peer, idle);
     msec_t silent = loop_of(p)->now - p->link.heard_at;
     if (silent >= IDLE_MS && redis_link_load(&p->link) == 0) {
-        send_ping(p, on_idle_end, p->link.settings->connect_timeout);
+        send_word(p, REDIS_ARG("PING"), on_idle_end, p->link.settings->connect_timeout);
     }
     deadline_set(loop_of(p), &p->idle, silent < IDLE_MS ? IDLE_MS - silent : IDLE_MS);
 }
@@ -215,9 +221,45 @@ static void on_idle(struct deadline *d)
 /* ---- commands -------------------------------------------------------------------------------
  */
 
+/* A master that became a replica goes on answering GET, with what is old. */
+static void on_role(struct redis_command *c, enum redis_outcome outcome,
+                    const struct redis_reply *reply)
+{
+    struct redis_peer *p = container_of(c->link, struct redis_peer, link);
+    const struct redis_reply *role = redis_reply_item(reply, 0, REDIS_STRING);
+    redis_command_unref(c);
+    if (outcome == REDIS_DENIED) {
+        p->no_role = reply->error == REDIS_E_NOPERM || reply->error == REDIS_E_OTHER;
+    } else if (role != NULL && !str_eq(role->text, STR("master"))) {
+        count_failure(p, "the server is not a master any more");
+        redis_link_drop(&p->link, "the server is not a master any more");
+    }
+}
+
+static void on_watch(struct deadline *d)
+{
+    struct redis_peer *p = container_of(d, struct redis_peer, watch);
+    if (redis_link_ready(&p->link) && redis_breaker_allows(&p->breaker)) {
+        send_word(p, REDIS_ARG("ROLE"), on_role, p->link.settings->connect_timeout);
+    }
+}
+
+/* Not behind a blocking command, which would hold the answer back. */
+static bool is_watched(const struct redis_peer *p)
+{
+    return p->link.settings->check_role && !p->no_role && p->role != REDIS_FOLLOW &&
+           p->role != REDIS_WAKE && redis_link_ready(&p->link);
+}
+
 bool redis_peer_send(struct redis_peer *p, struct redis_command *c, msec_t timeout, bool wait)
 {
-    return redis_breaker_allows(&p->breaker) && redis_link_send(&p->link, c, timeout, wait);
+    if (!redis_breaker_allows(&p->breaker) || !redis_link_send(&p->link, c, timeout, wait)) {
+        return false;
+    }
+    if (!deadline_armed(&p->watch) && is_watched(p)) {
+        deadline_set(loop_of(p), &p->watch, WATCH_MS);
+    }
+    return true;
 }
 
 static void note_error(struct redis_peer *p, const struct redis_reply *reply,

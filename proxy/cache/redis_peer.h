@@ -5,7 +5,9 @@
  *
  * Usable means: the link is ready and the breaker lets commands through. A link that comes back
  * after attempts that failed is proof enough to close the breaker; a server that accepts
- * connections but no commands has to wait for the probe, off the request path.
+ * connections but no commands has to wait for the probe, off the request path. A connection in
+ * use is asked once a second whether its server is still a master, a silent one now and then
+ * whether it is still there.
  */
 #ifndef CACHE_REDIS_PEER_H
 #define CACHE_REDIS_PEER_H
@@ -39,6 +41,8 @@ struct redis_peer {
     bool usable;
     bool attempt_failed;   /* since the link was last ready */
     struct deadline probe; /* when the breaker wants to know */
+    struct deadline watch; /* a connection in use is asked for its role */
+    bool no_role;          /* the server does not let us ask */
     struct deadline idle;  /* a silent connection is asked whether it is still there */
 };
 

@@ -213,6 +213,31 @@ static void test_replica_is_not_used(void **state)
     case_ready(&k);
 }
 
+/* It was a master when we came, and still answers. */
+static void test_master_that_steps_down(void **state)
+{
+    (void)state;
+    start();
+    role = "slave";
+    unsigned before = roles;
+    msec_t began = clock_monotonic();
+    while (k.downs == 0) {
+        struct ask a = {0};
+        if (ask_send(&k, &a, REDIS_DATA, 1000, false, "GET a")) {
+            RUN_UNTIL(&k, a.done);
+        }
+        strbuf_free(&a.text);
+        loop_turn(k.loop, true);
+        assert_true(clock_monotonic() - began < 3000);
+    }
+    assert_int_equal(roles, before + 1);
+    wait_attempts(2);
+    assert_false(redis_ready(k.r, REDIS_DATA));
+    role = "master";
+    case_ready(&k);
+    expect_answer(&k, "GET a", "value of a");
+}
+
 static void test_silent_handshake(void **state)
 {
     (void)state;
@@ -677,6 +702,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_handshake_with_little_rights, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wrong_password_is_not_hammered, setup, teardown),
         cmocka_unit_test_setup_teardown(test_replica_is_not_used, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_master_that_steps_down, setup, teardown),
         cmocka_unit_test_setup_teardown(test_silent_handshake, setup, teardown),
         cmocka_unit_test_setup_teardown(test_errors_by_name, setup, teardown),
         cmocka_unit_test_setup_teardown(test_writes_refused, setup, teardown),
