@@ -123,7 +123,9 @@ def test_stale_keep_alive_connections_are_found_out(larder, origin, method, requ
     proxy = larder(CONF, origin=origin.url)
     with proxy.raw() as c:
         for i in range(20):
-            if i % 2:  # found closed before it is used
+            # Found closed before it is used. A POST that goes out into the close itself may
+            # have been carried out: it is not repeated, so it must not meet that moment here.
+            if i % 2 or method == "POST":
                 eventually(lambda: not any(x.open for x in origin.connections))
             assert c.request(method, "/a", body=b"" if method == "GET" else b"x").status == 200
     assert origin.count() == 20
