@@ -47,12 +47,14 @@ def test_much_both_ways(larder, origin, rate):
     total = 30_000_000
 
     def mirror(x):
-        """Takes the body with one thread while another sends one of the same size."""
+        """Takes the body with one thread while another sends one of the same size. The last
+        byte comes when everything was taken: an answer that is complete ends the exchange."""
         x.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % total)
-        t = threading.Thread(target=flood.send, args=(x.connection.sock, total))
+        t = threading.Thread(target=flood.send, args=(x.connection.sock, total - 1))
         t.start()
         assert flood.take_request_body(x) == total
         t.join()
+        x.send(flood.piece(total - 1, 1))
     origin.route("/echo", mirror, read_body=False)
     proxy = larder(CONF, origin=origin.url)
     base = proxy.rss()
