@@ -23,6 +23,7 @@
 #include "cache/journal_wire.h"
 
 #define IN_FLIGHT_MAX 64    /* appends sent at a time */
+#define ESTRANGED_MS  500   /* two connections may speak to servers of different epochs */
 #define KEEP_MS       60000 /* how long what was read back may have to be repeated */
 
 static void publish_waiting(struct journal_link *l)
@@ -117,6 +118,37 @@ static void finish(struct journal_link *l, struct outbox_item *it)
     link_check_closing(l);
 }
 
+/*
+ * The server that takes the appends knows another epoch than the one followed, or has no
+ * stream. Usually a new sync says so as well. If it does not, the two connections are at
+ * different masters (an address that has moved), and this one ends, so that the next one finds
+ * the right one.
+ */
+static void note_stranger(struct journal_link *l)
+{
+    const struct segment argv[] = {REDIS_ARG("QUIT")};
+    const struct redis_call call = {
+        .role = REDIS_JOURNAL, .argv = argv, .argc = 1, .timeout = COMMAND_MS};
+    msec_t now = l->loop->now;
+    if (l->estranged == 0) {
+        l->estranged = now;
+        link_down(l, "an append found another epoch, or no stream");
+    } else if (now - l->estranged >= ESTRANGED_MS) {
+        l->estranged = 0;
+        (void)redis_command(l->redis, &call);
+    }
+}
+
+static void note_answer(struct journal_link *l, const struct redis_result *result)
+{
+    if (result->outcome == REDIS_ANSWERED) {
+        l->estranged = 0;
+    } else if (result->outcome == REDIS_DENIED && l->state == LINK_FOLLOWING &&
+               str_starts(result->reply->text, STR("EPOCHMOVED"))) {
+        note_stranger(l);
+    }
+}
+
 /* Nobody can read back a record that was trimmed; who has not read it has nothing left to which
  * it could apply, this node included. */
 static void finish_if_passed(struct journal_link *l, struct outbox_item *it)
@@ -145,6 +177,7 @@ static void on_append(void *ctx, const struct redis_result *result)
     } else {
         make_pending(l, it);
     }
+    note_answer(l, result);
     if (result->outcome == REDIS_ANSWERED) {
         append_flush(l);
     }
@@ -176,6 +209,7 @@ static void send_item(struct journal_link *l, struct outbox_item *it)
                                     .timeout = COMMAND_MS,
                                     .done = on_append,
                                     .ctx = it};
+    it->link = l; /* not all were asked for: some are of an earlier run, or stand for many */
     if (redis_command(l->redis, &call) != NULL) {
         it->state = OUTBOX_IN_FLIGHT;
         it->epoch = l->epoch_n;
@@ -230,6 +264,7 @@ void append_passed(struct journal_link *l)
 
 void append_epoch(struct journal_link *l, bool ours)
 {
+    l->estranged = 0;
     outbox_again(&l->outbox, !ours);
     if (l->outbox.waiting > 0) {
         loop_defer(l->loop, &l->told);
@@ -299,9 +334,5 @@ struct journal_append *journal_link_append(struct journal_link *l, struct loop *
 void append_init(struct journal_link *l)
 {
     l->told.fn = on_told;
-    for (struct outbox_item *it = l->outbox.going.first; it != NULL; it = it->next) {
-        it->link = l;
-        deadline_init(&it->deadline, on_budget);
-    }
     publish_waiting(l);
 }

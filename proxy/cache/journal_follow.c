@@ -1,8 +1,9 @@
 /*
  * Following: XREAD from the cursor, and the epoch right behind it on the same connection. What
- * was read is applied before the epoch is looked at, so if that is still the one followed, this
- * node knows every record that was there when the XREAD was sent: that is the proof of being
- * current.
+ * was read is applied before the epoch is looked at. So if that is still the one followed, and
+ * the newest record that it knows of has been read (at once, or by the next XREAD if it came in
+ * between), then this node knows every record that was there when the XREAD was sent: that is
+ * the proof of being current. A newest record that the next XREAD does not bring is lost.
  *
  * Sentinel: a master that was given up goes on answering those who still talk to it. So there
  * the proof needs a write as well, acknowledged by (a majority of) the replicas that this
@@ -150,10 +151,9 @@ static void become_following(struct journal_link *l)
     append_flush(l);
 }
 
-/* The turn has brought all there was, in an epoch that is still the same. */
-static void prove(struct journal_link *l)
+/* All that was there at `proof` is known, in an epoch that is still the same. */
+static void prove(struct journal_link *l, msec_t proof)
 {
-    msec_t proof = l->read_sent;
     if (l->replicated && l->mastered < proof) {
         proof = l->mastered;
     }
@@ -163,6 +163,23 @@ static void prove(struct journal_link *l)
     }
 }
 
+/* The turn's read has brought all there was, and the newest record was this one just after it.
+ * False: one that was known to be there did not come. */
+static bool take_newest(struct journal_link *l, uint64_t newest)
+{
+    if (l->last_seq < l->newest) {
+        return false;
+    }
+    if (l->last_seq >= newest) {
+        prove(l, l->read_sent);
+    } else if (l->newest_at != 0) {
+        prove(l, l->newest_at); /* of this turn, only the next one can say */
+    }
+    l->newest = newest;
+    l->newest_at = l->read_sent;
+    return true;
+}
+
 static void on_epoch(void *ctx, const struct redis_result *result)
 {
     struct journal_link *l = ctx;
@@ -170,21 +187,21 @@ static void on_epoch(void *ctx, const struct redis_result *result)
     if (!is_answer(l, result)) {
         return;
     }
-    if (result->reply->type != REDIS_STRING ||
-        !str_eq(result->reply->text, str_from(l->epoch))) {
+    const struct redis_reply *id = redis_reply_item(result->reply, 0, REDIS_STRING);
+    const struct redis_reply *seq = redis_reply_item(result->reply, 1, REDIS_STRING);
+    uint64_t newest;
+    if (id == NULL || seq == NULL || !str_eq(id->text, str_from(l->epoch)) ||
+        !str_to_u64(seq->text, SEQ_MAX, &newest)) {
         link_down(l, "the epoch has changed");
         return;
     }
-    if (l->read_whole && l->last_seq < l->sync_seq) {
+    if (l->read_whole && !take_newest(l, newest)) {
         l->gap = true;
         link_down(l, "records are missing");
         return;
     }
-    if (l->read_whole) {
-        prove(l);
-        if (l->state == LINK_CATCHING_UP) {
-            become_following(l);
-        }
+    if (l->read_whole && l->state == LINK_CATCHING_UP) {
+        become_following(l);
     }
     follow_turn(l);
 }
@@ -307,10 +324,11 @@ static bool send_read(struct journal_link *l)
 
 static bool send_epoch(struct journal_link *l)
 {
-    const struct segment argv[] = {REDIS_ARG("HGET"), redis_arg(l->key_epoch), REDIS_ARG("id")};
+    const struct segment argv[] = {REDIS_ARG("HMGET"), redis_arg(l->key_epoch), REDIS_ARG("id"),
+                                   REDIS_ARG("seq")};
     const struct redis_call call = {.role = REDIS_FOLLOW,
                                     .argv = argv,
-                                    .argc = 3,
+                                    .argc = 4,
                                     .key = 1,
                                     .timeout = BLOCK_MAX_MS + COMMAND_MS,
                                     .done = on_epoch,

@@ -67,7 +67,8 @@ struct journal_link {
     uint64_t epoch_n;    /* how many there have been */
     char cursor[48];     /* stream id of the last entry read */
     uint64_t last_seq;   /* its number */
-    uint64_t sync_seq;   /* number of the newest record at the time of the sync */
+    uint64_t newest;     /* number of the newest record when that was last looked at … */
+    msec_t newest_at;    /* … in a turn whose read had been sent at this time */
     bool gap;            /* a record was missing: the next sync looks into it */
     uint64_t connection; /* that the sync ran on */
 
@@ -81,6 +82,7 @@ struct journal_link {
 
     struct outbox outbox;
     struct deferred told; /* answers those that began to wait, once they are safe */
+    msec_t estranged;     /* loop time since which appends meet another epoch; 0: they do not */
     bool closing;         /* ends when nothing is on its way any more */
     struct deadline last_call;
 

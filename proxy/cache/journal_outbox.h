@@ -37,8 +37,8 @@ enum outbox_state {
 /* One append on its way. Made by the asker, the link's from the moment its mail is delivered.
  */
 struct outbox_item {
-    struct mail mail; /* brings it to the link */
-    struct journal_link *link;
+    struct mail mail;          /* brings it to the link */
+    struct journal_link *link; /* from then on, or from when it is sent */
     struct outbox_item *prev, *next;
     struct journal_append *asker; /* to be answered; NULL: has been, or nobody asked */
     struct strbuf wire;           /* the records */

@@ -58,7 +58,8 @@ static bool take_sync(struct journal_link *l, const struct redis_reply *reply)
         return false;
     }
     bool same = strcmp(epoch, l->epoch) == 0;
-    l->sync_seq = (uint64_t)seq->integer;
+    l->newest = (uint64_t)seq->integer;
+    l->newest_at = 0;
     l->gap = false;
     if (!same || (uint64_t)first->integer > l->last_seq + 1) {
         memcpy(l->cursor, start, sizeof(start));

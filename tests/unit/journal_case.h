@@ -5,6 +5,7 @@
 #ifndef TESTS_UNIT_JOURNAL_CASE_H
 #define TESTS_UNIT_JOURNAL_CASE_H
 
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,6 +15,7 @@
 #include "base/mem.h"
 #include "cache/journal.h"
 #include "cache/journal_link.h"
+#include "cache/journal_link_state.h"
 #include "cache/redis_health.h"
 
 #define BUDGET_MS  10000 /* a loaded machine is no reason to be pending */
@@ -150,6 +152,35 @@ static inline enum journal_verdict node_verdict(const struct node *n, const stru
                                                 const char *name)
 {
     return journal_check_stamp(n->j, s, str_from(name), STR(""), STR(""), STR(""));
+}
+
+/* ---- a node held up ---------------------------------------------------------------------- */
+
+/* Holds up a link's thread. */
+struct brake {
+    struct mail mail;
+    sem_t held, go;
+};
+
+static inline void brake_on_mail(struct mail *m)
+{
+    struct brake *br = container_of(m, struct brake, mail);
+    sem_post(&br->held);
+    sem_wait(&br->go);
+}
+
+static inline void brake(struct node *n, struct brake *br)
+{
+    br->mail.fn = brake_on_mail;
+    sem_init(&br->held, 0, 0);
+    sem_init(&br->go, 0, 0);
+    loop_post(n->l->loop, &br->mail);
+    sem_wait(&br->held);
+}
+
+static inline void release(struct brake *br)
+{
+    sem_post(&br->go);
 }
 
 /* ---- appends ----------------------------------------------------------------------------- */

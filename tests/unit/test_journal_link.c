@@ -5,8 +5,6 @@
  */
 #include "unit.h"
 
-#include <semaphore.h>
-
 #include "cache/journal_link_state.h"
 #include "real_redis.h"
 
@@ -233,28 +231,6 @@ static void test_cold_start_on_a_trimmed_stream(void **state)
 
 /* ---- falling behind ---------------------------------------------------------------------- */
 
-/* Holds up a link's thread. */
-struct brake {
-    struct mail mail;
-    sem_t held, go;
-};
-
-static void on_brake(struct mail *m)
-{
-    struct brake *br = container_of(m, struct brake, mail);
-    sem_post(&br->held);
-    sem_wait(&br->go);
-}
-
-static void brake(struct node *n, struct brake *br)
-{
-    br->mail.fn = on_brake;
-    sem_init(&br->held, 0, 0);
-    sem_init(&br->go, 0, 0);
-    loop_post(n->l->loop, &br->mail);
-    sem_wait(&br->held);
-}
-
 /* A node that reads too slowly for the trimming trusts nothing from before. The others need not
  * care. */
 static void test_trimmed_before_it_was_read(void **state)
@@ -269,7 +245,7 @@ static void test_trimmed_before_it_was_read(void **state)
     for (unsigned i = 0; i < 100; i++) {
         assert_int_equal(append_wait(&k, &a, "x:*"), APPEND_DONE);
     }
-    sem_post(&br.go);
+    release(&br);
     RUN_UNTIL(&k, node_level(&a, &b));
     assert_int_equal(node_verdict(&b, &on_b, "z:1"), JOURNAL_UNVERIFIED);
     assert_int_equal(node_verdict(&a, &on_a, "z:1"), JOURNAL_VALID);
@@ -306,7 +282,7 @@ static void test_lag_is_uncertain(void **state)
     brake(&b, &br);
     RUN_UNTIL(&k, !node_certain(&b) && node_certain(&a));
     assert_true(node_stats(&b).lag > MAX_LAG_MS);
-    sem_post(&br.go);
+    release(&br);
     RUN_UNTIL(&k, node_certain(&b));
 }
 
