@@ -94,7 +94,8 @@ struct redis_options {
                                     NULL: an own one */
     const char *name;            /* CLIENT SETNAME, without blanks; default "larder" */
     unsigned roles;              /* mask 1u << role: connected from the start and always kept;
-                                    others connect with their first command */
+                                    others begin with their first command, even if that
+                                    one is refused. In a cluster: to every node */
     size_t max_value;            /* longest string of a reply; longer: closed before it is read.
                                     Default 1 MiB + 64 KiB */
     size_t max_in_flight;        /* commands of one connection; default 1000 */

@@ -191,9 +191,8 @@ static void test_reset_after_each_byte(void **state)
     start(&k, NULL);
     case_ready(&k);
     size_t handshake = 5 + 27 + 7; /* +OK, ROLE, +PONG: shorter ones never become ready */
-    for (size_t cut = handshake - 10; cut < handshake + 1300; cut += cut < 400 ? 1 : 13) {
+    for (size_t cut = 1; cut < handshake + 1300; cut += cut < 400 ? 1 : 13) {
         atomic_store(&fake->cut, cut);
-        redis_stats_get(k.r, &(struct redis_stats){0});
         unsigned before = atomic_load(&fake->accepted);
         RUN_UNTIL(&k, atomic_load(&fake->accepted) > before || redis_ready(k.r, REDIS_DATA));
         answered += batch_run(&k, &b, 40, 5000);
