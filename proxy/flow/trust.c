@@ -11,8 +11,7 @@
 bool trust_certain(const struct request *rq)
 {
     struct redis_tier *redis = rq->worker->node->redis;
-    return redis == NULL ||
-           journal_link_certain(redis_tier_link(redis), rq->worker->loop->now);
+    return redis == NULL || journal_link_certain(redis_tier_link(redis), rq->worker->loop->now);
 }
 
 /* Is the node within the time for which it may go on serving? */
