@@ -111,6 +111,7 @@ def test_nobody_to_ask(proxy):
 
 def test_too_many_connections(larder, origin):
     proxy = larder("limits connections=1\n" + CONF, origin=origin.url, dead=free_port())
+    eventually(lambda: proxy.clients() == 0)
     with proxy.raw() as first:
         assert first.get("/a").status == 200
         with proxy.raw() as c:
