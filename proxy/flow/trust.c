@@ -14,13 +14,21 @@ bool trust_certain(const struct request *rq)
     return redis == NULL || journal_link_certain(redis_tier_link(redis), rq->worker->loop->now);
 }
 
-/* Is the node within the time for which it may go on serving? */
-static bool may_serve_on(struct redis_tier *redis)
+/* May the entry be used, marked? */
+static bool usable(const struct request *rq, const struct entry *e)
 {
+    struct redis_tier *redis = rq->worker->node->redis;
     const struct redis_settings *rs = redis_tier_settings(redis);
     struct journal_link_stats ls;
     journal_link_stats_get(redis_tier_link(redis), &ls);
-    return ls.lag >= 0 && ls.lag <= rs->max_lag + rs->uncertain_serve;
+    if (rs->uncertain == UNCERTAIN_SERVE) {
+        return ls.lag >= 0 && ls.lag <= rs->max_lag + rs->uncertain_serve;
+    }
+    if (ls.lag < 0 && ls.epochs > 0) {
+        return false; /* still reading the journal: does not even know its own last writes */
+    }
+    /* One success counts for max_lag. */
+    return rq->worker->loop->wall - e->stored_at <= rs->max_lag;
 }
 
 enum trust trust_in(struct request *rq, const struct entry *e)
@@ -28,19 +36,15 @@ enum trust trust_in(struct request *rq, const struct entry *e)
     if (trust_certain(rq)) {
         return TRUST;
     }
-    struct redis_tier *redis = rq->worker->node->redis;
-    const struct redis_settings *rs = redis_tier_settings(redis);
-    bool usable = false;
-    switch (rs->uncertain) {
-    case UNCERTAIN_BYPASS: return TRUST_BYPASS;
-    case UNCERTAIN_SERVE: usable = may_serve_on(redis); break;
-    case UNCERTAIN_REVALIDATE:
-        /* One success counts for max_lag. */
-        usable = rq->worker->loop->wall - e->stored_at <= rs->max_lag;
-        break;
+    const struct redis_settings *rs = redis_tier_settings(rq->worker->node->redis);
+    if (rs->uncertain == UNCERTAIN_BYPASS) {
+        return TRUST_BYPASS;
     }
-    rq->uncertain = rq->uncertain || usable;
-    return usable ? TRUST : TRUST_VALIDATE;
+    if (!usable(rq, e)) {
+        return TRUST_VALIDATE;
+    }
+    rq->uncertain = true;
+    return TRUST;
 }
 
 enum reason trust_mark(const struct request *rq, enum reason reason)
