@@ -262,12 +262,14 @@ static bool send_register(struct journal_link *l)
     const struct segment argv[] = {
         REDIS_ARG("EVAL"),
         REDIS_ARG(JOURNAL_REGISTER),
-        REDIS_ARG("2"),
+        REDIS_ARG("3"),
         redis_arg(l->key_nodes),
         redis_arg(l->key_epoch),
+        redis_arg(l->key_stream),
         link_text(l->node),
         redis_arg(number(NODE_LIFE_MS, life)),
         l->replicated ? REDIS_ARG("1") : REDIS_ARG("0"),
+        link_text(l->epoch),
     };
     const struct redis_call call = {.role = REDIS_FOLLOW,
                                     .argv = argv,

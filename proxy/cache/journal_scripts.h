@@ -72,18 +72,24 @@
     "return seq\n"
 
 /*
- * KEYS nodes epoch · ARGV node-id life-ms watch-replicas -> {nodes, replicas}
+ * KEYS nodes epoch journal · ARGV node-id life-ms watch-replicas epoch-id -> {nodes, replicas}
  *
- * Registers this node and counts those alive. With watch-replicas, also notes how many replicas
- * this master has had in this epoch.
+ * Registers this node and counts those alive. One that was not registered says hello in the
+ * stream, with no records: every node that follows knows at once that it is not alone. With
+ * watch-replicas, also notes how many replicas this master has had in this epoch.
  */
 #define JOURNAL_REGISTER                                                                   \
     "local t = redis.call('TIME')\n"                                                       \
     "local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"                                  \
     "local life = tonumber(ARGV[2])\n"                                                     \
-    "redis.call('ZADD', KEYS[1], string.format('%.0f', now), ARGV[1])\n"                   \
     "redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now - life))\n" \
+    "local new = redis.call('ZADD', KEYS[1], string.format('%.0f', now), ARGV[1])\n"       \
     "redis.call('PEXPIRE', KEYS[1], life * 2)\n"                                           \
+    "if new == 1 and redis.call('HGET', KEYS[2], 'id') == ARGV[4]\n"                       \
+    "    and redis.call('EXISTS', KEYS[3]) == 1 then\n"                                    \
+    "  local seq = redis.call('HINCRBY', KEYS[2], 'seq', 1)\n"                             \
+    "  redis.call('XADD', KEYS[3], '*', 's', seq, 'r', '', 'm', ARGV[1] .. ':0')\n"        \
+    "end\n"                                                                                \
     "local replicas = 0\n"                                                                 \
     "if ARGV[3] == '1' then\n"                                                             \
     "  local info = redis.call('INFO', 'replication')\n"                                   \

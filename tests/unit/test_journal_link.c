@@ -303,6 +303,19 @@ static void test_nodes_are_counted(void **state)
 }
 
 /* Another node's record is news of that node. */
+/* Who has read all that a newcomer knows is not alone any more, without having counted. */
+static void test_a_newcomer_says_hello(void **state)
+{
+    (void)state;
+    node_start(&k, &a);
+    RUN_UNTIL(&k, node_stats(&a).alone);
+    node_start(&k, &b);
+    RUN_UNTIL(&k, node_certain(&b));
+    RUN_UNTIL(&k, node_level(&a, &b));
+    assert_false(node_stats(&a).alone);
+    assert_false(node_stats(&b).alone);
+}
+
 static void test_a_record_of_another_node(void **state)
 {
     (void)state;
@@ -390,6 +403,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_own_records_are_trimmed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lag_is_uncertain, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nodes_are_counted, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_newcomer_says_hello, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_record_of_another_node, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cancelled, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cancelled_late, setup, teardown),
