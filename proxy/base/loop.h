@@ -48,6 +48,9 @@ struct deferred {
     bool queued;
 };
 
+/* How far a loop's clock may be behind: one tick of a kernel that counts a hundred a second. */
+#define LOOP_COARSE_MS 10
+
 /* A message to a loop from any thread; the sender allocates, fn frees or reuses. */
 struct mail {
     struct mail *next;
@@ -57,7 +60,7 @@ struct mail {
 struct loop {
     struct event_base *base;
     msec_t (*clock)(void); /* coarse monotonic time; tests put their own here */
-    msec_t now;            /* monotonic, as of the last event; coarse (a few ms) */
+    msec_t now;            /* monotonic, as of the last event; coarse: see LOOP_COARSE_MS */
     msec_t wall;           /* wall time, same moment */
     msec_t wall_offset;    /* wall - now, measured again every 100 ms */
     msec_t offset_at;      /* monotonic time of that measurement */

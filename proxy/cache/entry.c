@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/loop.h"
 #include "base/mem.h"
 #include "cache/entry_shared.h"
 #include "cache/hash.h"
@@ -162,6 +163,11 @@ msec_t entry_age(const struct entry *e, msec_t now)
     /* A clock that was set back, here or on the node that stored it, adds no negative age. */
     msec_t resident = now > e->stored_at ? now - e->stored_at : 0;
     return entry_age_at_store(e) + resident;
+}
+
+uint64_t entry_age_field(msec_t age)
+{
+    return age > 0 ? (uint64_t)(age + LOOP_COARSE_MS) / 1000 : 0;
 }
 
 enum entry_freshness entry_freshness(const struct entry *e, msec_t now)

@@ -225,6 +225,11 @@ bool entry_is_foreign(struct str bytes);
 /* Current age in ms at `now` (wall), never negative (RFC 9111 4.2.3). */
 msec_t entry_age(const struct entry *e, msec_t now);
 
+/* What an Age field says of an age, in seconds (RFC 9111 5.1). Ages are counted with a clock
+ * that may be behind (LOOP_COARSE_MS); what goes to other caches is never understated by that.
+ */
+uint64_t entry_age_field(msec_t age);
+
 enum entry_freshness {
     ENTRY_FRESH,
     ENTRY_STALE_USABLE,   /* within `stale`: serve and refresh */

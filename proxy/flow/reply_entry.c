@@ -60,7 +60,7 @@ struct str reply_entry_lines(struct request *rq, const struct entry *e, int stat
         cursor_put(&c, rq->cors);
     }
     PUT(&c, "Age: ");
-    cursor_number(&c, entry_age(e, rq->worker->loop->wall) / 1000);
+    cursor_number(&c, (int64_t)entry_age_field(entry_age(e, rq->worker->loop->wall)));
     PUT(&c, "\r\n");
     reply_put_cache_fields(&c, rq, e);
     reply_put_connection(&c, rq);

@@ -56,7 +56,7 @@ static void write_kept_apart(struct request *rq, const struct flight_head *h)
     if (h->etag.n > 0) {
         h1_write_field(&rq->head, STR("ETag"), h->etag);
     }
-    h1_write_u64_field(&rq->head, STR("Age"), age > 0 ? (uint64_t)age / 1000 : 0);
+    h1_write_u64_field(&rq->head, STR("Age"), entry_age_field(age));
 }
 
 void reply_stored_head(struct request *rq, const struct flight_head *h)

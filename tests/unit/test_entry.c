@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/loop.h"
 #include "base/mem.h"
 #include "cache/entry.h"
 #include "cache/entry_shared.h"
@@ -193,6 +194,18 @@ static void expect_age(const struct entry *e, msec_t now, msec_t age, enum entry
     assert_int_equal(entry_freshness(e, now), f);
 }
 
+/* A clock behind by a tick does not turn 33 s into 32 (seen with the public suite). */
+static void test_age_field(void **state)
+{
+    (void)state;
+    assert_int_equal(entry_age_field(-5), 0);
+    assert_int_equal(entry_age_field(0), 0);
+    assert_int_equal(entry_age_field(900), 0);
+    assert_int_equal(entry_age_field(33000 - LOOP_COARSE_MS), 33);
+    assert_int_equal(entry_age_field(33000), 33);
+    assert_int_equal(entry_age_field(33900), 33);
+}
+
 static void test_freshness(void **state)
 {
     (void)state;
@@ -330,12 +343,13 @@ static void test_overhead(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fields),     cmocka_unit_test(test_bare),
-        cmocka_unit_test(test_refused),    cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_damage),     cmocka_unit_test(test_freshness),
-        cmocka_unit_test(test_huge_times), cmocka_unit_test(test_hash),
-        cmocka_unit_test(test_base_name),  cmocka_unit_test(test_many_shared),
-        cmocka_unit_test(test_threads),    cmocka_unit_test(test_overhead),
+        cmocka_unit_test(test_fields),      cmocka_unit_test(test_bare),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_damage),      cmocka_unit_test(test_freshness),
+        cmocka_unit_test(test_age_field),   cmocka_unit_test(test_huge_times),
+        cmocka_unit_test(test_hash),        cmocka_unit_test(test_base_name),
+        cmocka_unit_test(test_many_shared), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_overhead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
