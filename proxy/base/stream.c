@@ -129,11 +129,12 @@ void stream_start_tls(struct stream *s, SSL *ssl)
     arm(s);
 }
 
-static void set_nodelay(int fd, int family)
+void stream_tune(int fd)
 {
     int one = 1;
-    if (family == AF_INET || family == AF_INET6) {
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    int unsent = STREAM_UNSENT_MAX;
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) == 0) {
+        setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
     }
 }
 
@@ -151,7 +152,7 @@ void stream_connect(struct stream *s, struct loop *l, const struct stream_ops *o
         loop_defer(l, &s->deferred);
         return;
     }
-    set_nodelay(fd, family);
+    stream_tune(fd);
     /* EAGAIN is a Unix socket's full backlog: nothing is under way then. */
     if (connect(fd, &to->u.sa, to->len) != 0 && errno != EINPROGRESS) {
         stream_fail(s, STREAM_REFUSED, errno);

@@ -81,6 +81,14 @@ struct stream {
     struct deferred deferred; /* error or TLS-pending delivery */
 };
 
+/* What the kernel holds of one TCP connection beyond what it could send already. By itself it
+ * would take megabytes for each slow peer, and tell of progress only after megabytes. */
+#define STREAM_UNSENT_MAX (128 * 1024)
+
+/* Sets a TCP socket up for streams: no delay, STREAM_UNSENT_MAX. What a listening socket
+ * accepts inherits both. Nothing happens to other sockets. */
+void stream_tune(int fd);
+
 /* Takes over a connected fd (non-blocking). ssl: a session made for this fd, or NULL; the
  * stream owns it. accepting: server side. Reading is enabled. */
 void stream_open(struct stream *s, struct loop *l, const struct stream_ops *ops, int fd,

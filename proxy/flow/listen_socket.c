@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,6 +17,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "base/log.h"
+#include "base/stream.h"
 
 #define LISTEN_BACKLOG 4096 /* the kernel caps it at net.core.somaxconn */
 #define UNIX_MODE      0660
@@ -154,7 +154,7 @@ static int tcp_bind(const struct addr *addr, bool reuse_port)
     }
     int one = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    stream_tune(fd);
     if (family == AF_INET6) {
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
     }
@@ -282,6 +282,7 @@ bool listen_socket_open(const struct listen_settings *s, struct listen_inherited
     if (inherited != NULL && at < inherited->n) {
         inherited->list[at].taken = true;
         addr = inherited->list[at].addr;
+        stream_tune(inherited->list[at].fd);
         number = share(inherited->list[at].fd, fds, n);
     } else if (addr.u.sa.sa_family == AF_UNIX) {
         int fd = -1;

@@ -39,10 +39,11 @@ void listen_inherited_fini(struct listen_inherited *inherited);
 /*
  * Opens `s` for n workers: fds[i] is the i-th worker's own descriptor, non-blocking, which it
  * closes when it stops listening. TCP: one socket each (SO_REUSEPORT; the kernel spreads the
- * connections), TCP_NODELAY set, which accepted sockets inherit. Unix and inherited sockets:
- * n descriptors of one socket, mode 0660 for Unix. *bound (may be NULL) is the actual address,
- * with the port that a 0 became. False with a message for the user in error; nothing is left
- * open then. A stale Unix socket file is replaced, one that somebody listens on is not.
+ * connections). Unix and inherited sockets: n descriptors of one socket, mode 0660 for Unix.
+ * TCP sockets are tuned for streams, which accepted ones inherit.
+ * *bound (may be NULL) is the actual address, with the port that a 0 became. False with a
+ * message for the user in error; nothing is left open then. A stale Unix socket file is
+ * replaced, one that somebody listens on is not.
  */
 bool listen_socket_open(const struct listen_settings *s, struct listen_inherited *inherited,
                         int *fds, size_t n, struct addr *bound, char *error, size_t cap)

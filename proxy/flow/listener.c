@@ -5,8 +5,6 @@
 #include "flow/listener.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,7 +145,6 @@ static void start_client(struct listener *l, int fd, const struct addr *peer)
     const struct listen_settings *ls = settings_of(l);
     struct runtime *runtime = l->worker->config->runtime;
     SSL *ssl = NULL;
-    int one = 1;
     if (ls->proxy_protocol && !cidr_match(&ls->proxy_trusted, peer)) {
         log_refusal(peer, "it is not in proxy_protocol_from");
         close(fd);
@@ -161,9 +158,6 @@ static void start_client(struct listener *l, int fd, const struct addr *peer)
         SSL_free(ssl);
         refuse(l, fd);
         return;
-    }
-    if (peer->u.sa.sa_family != AF_UNIX) {
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     }
     client_new(l->worker, fd, ssl, peer, ls->proxy_protocol);
 }

@@ -3,6 +3,7 @@
  */
 #include "flow/request.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -416,7 +417,8 @@ void request_start(struct client *c, struct str head)
 
 void request_refuse(struct client *c, int status, const char *why)
 {
-    struct request *rq = c->request != NULL ? c->request : request_new(c->worker, c);
+    assert(c->request == NULL);
+    struct request *rq = request_new(c->worker, c);
     c->state = CLIENT_REQUEST;
     rq->close = true;
     reply_problem(rq, status, status == 400 ? REASON_BAD_REQUEST : REASON_LIMIT, why);

@@ -88,13 +88,14 @@ def test_others_notice_nothing(larder, origin):
 
 def test_a_full_house_is_free_again(larder, origin):
     """With every place taken by slow clients newcomers are refused, for so long only."""
-    proxy = larder(CONF.replace("connections=400", "connections=100"), origin=origin.url)
+    conf = CONF.replace("connections=400 head=1s", "connections=100 head=3s")
+    proxy = larder(conf, origin=origin.url)
     crowd = Crowd(proxy, [HEADS], 100)
     crowd.start()
     try:
         eventually(lambda: proxy.clients() == 100)
         with proxy.raw() as c:
             assert c.get("/hit").status == 503
-        eventually(lambda: proxy.get("/hit").status == 200, 5)
+        eventually(lambda: proxy.get("/hit").status == 200, 8)
     finally:
         crowd.end()
