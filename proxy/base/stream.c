@@ -1,7 +1,7 @@
 /*
- * The stream. One libevent registration per socket, level-triggered and persistent, changed
- * only when interest changes: an ordinary request costs one epoll_wait, one read and one
- * writev.
+ * The stream: its socket, its events, its input; output is in stream_send.c. One libevent
+ * registration per socket, level-triggered and persistent, changed only when interest changes:
+ * an ordinary request costs one epoll_wait, one read and one writev.
  */
 #include "base/stream.h"
 
@@ -10,44 +10,20 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
 
 #include "base/log.h"
-#include "base/mem.h"
+#include "base/stream_parts.h"
 
-#define SEGMENTS_MAX   8
-#define GATHER_MAX     2048
-#define FLUSH_IOV      32
-#define LAST_READS     64
-#define TLS_RECORD_MAX 16384
-
-/* One queued piece of output: bytes of its own behind the struct, or somebody's until release.
- */
-struct send_node {
-    struct send_node *next;
-    const char *p; /* first unsent byte */
-    size_t n;      /* unsent bytes */
-    void (*release)(void *owner);
-    void *owner;
-};
+#define LAST_READS 64
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
 static void on_deferred(struct deferred *d);
 
-static void node_free(struct send_node *node)
-{
-    if (node->release != NULL) {
-        node->release(node->owner);
-    }
-    free(node);
-}
-
-static void arm(struct stream *s)
+void stream_arm(struct stream *s)
 {
     short want = 0;
     if (s->connecting) {
@@ -82,27 +58,7 @@ static void stream_fail(struct stream *s, enum stream_error e, int error_number)
     s->broken = true;
     s->error = (uint8_t)e;
     s->error_number = error_number;
-    arm(s);
-    loop_defer(s->loop, &s->deferred);
-}
-
-static void queue_release(struct stream *s)
-{
-    while (s->q_head != NULL) {
-        struct send_node *node = s->q_head;
-        s->q_head = node->next;
-        node_free(node);
-    }
-    s->q_tail = NULL;
-    s->pending = 0;
-}
-
-/* A plain socket that takes no more output may still hold the peer's answer (413, then a
- * close): the owner is offered what has arrived before it hears of the failure. */
-static void write_fail(struct stream *s, int error_number)
-{
-    s->write_failed = true;
-    s->error_number = error_number;
+    stream_arm(s);
     loop_defer(s->loop, &s->deferred);
 }
 
@@ -119,14 +75,14 @@ void stream_open(struct stream *s, struct loop *l, const struct stream_ops *ops,
     s->ssl = ssl;
     s->handshaking = ssl != NULL;
     s->tls_wants_write = ssl != NULL && !SSL_is_server(ssl); /* the client speaks first */
-    arm(s);
+    stream_arm(s);
 }
 
 void stream_start_tls(struct stream *s, SSL *ssl)
 {
     s->ssl = ssl;
     s->handshaking = true;
-    arm(s);
+    stream_arm(s);
 }
 
 void stream_tune(int fd)
@@ -167,7 +123,7 @@ void stream_connect(struct stream *s, struct loop *l, const struct stream_ops *o
         s->handshaking = true;
     }
     s->connecting = true;
-    arm(s);
+    stream_arm(s);
 }
 
 /* One line for a failed handshake, with the name asked for and what verification said. */
@@ -188,7 +144,7 @@ static void log_handshake(const SSL *ssl, bool closed)
 }
 
 /* Translates an OpenSSL result; IO_AGAIN leaves the interest as the session wants it. */
-static enum io_result tls_result(struct stream *s, int result, enum stream_error when_broken)
+enum io_result stream_tls_result(struct stream *s, int result, enum stream_error when_broken)
 {
     int error = SSL_get_error(s->ssl, result);
     if (error == SSL_ERROR_WANT_READ) {
@@ -196,7 +152,7 @@ static enum io_result tls_result(struct stream *s, int result, enum stream_error
     }
     if (error == SSL_ERROR_WANT_WRITE) {
         s->tls_wants_write = true;
-        arm(s);
+        stream_arm(s);
         return IO_AGAIN;
     }
     if (error == SSL_ERROR_ZERO_RETURN) {
@@ -224,7 +180,7 @@ enum io_result stream_read(struct stream *s, void *buf, size_t cap, size_t *n)
         ERR_clear_error();
         int got = SSL_read(s->ssl, buf, cap > INT32_MAX ? INT32_MAX : (int)cap);
         if (got <= 0) {
-            return tls_result(s, got, STREAM_RESET);
+            return stream_tls_result(s, got, STREAM_RESET);
         }
         *n = (size_t)got;
         s->bytes_in += (size_t)got;
@@ -258,251 +214,10 @@ void stream_want_read(struct stream *s, bool want)
         return;
     }
     s->want_read = want;
-    arm(s);
+    stream_arm(s);
     if (want && s->ssl != NULL && !s->handshaking && s->fd >= 0 && SSL_pending(s->ssl) > 0) {
         loop_defer(s->loop, &s->deferred);
     }
-}
-
-/* Several small pieces as one: copying 2 KiB costs less than the kernel's walk over a vector.
- * Returns the length, 0 when there is one piece or too much. */
-static size_t gather(const struct iovec *iov, int n, char out[GATHER_MAX])
-{
-    size_t total = 0;
-    for (int i = 0; i < n; i++) {
-        total += iov[i].iov_len;
-    }
-    if (n == 1 || total > GATHER_MAX) {
-        return 0;
-    }
-    size_t at = 0;
-    for (int i = 0; i < n; i++) {
-        memcpy(out + at, iov[i].iov_base, iov[i].iov_len);
-        at += iov[i].iov_len;
-    }
-    return total;
-}
-
-/* Writes from iov; *sent bytes were taken. False when broken. */
-static bool write_plain(struct stream *s, const struct iovec *iov, int n, size_t *sent)
-{
-    ssize_t wrote;
-    char gathered[GATHER_MAX];
-    struct iovec one = {.iov_base = gathered, .iov_len = gather(iov, n, gathered)};
-    if (one.iov_len > 0) {
-        iov = &one;
-        n = 1;
-    }
-    do {
-        wrote = n == 1 ? send(s->fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL)
-                       : writev(s->fd, iov, n);
-    } while (wrote < 0 && errno == EINTR);
-    if (wrote < 0) {
-        *sent = 0;
-        if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            return true;
-        }
-        write_fail(s, errno);
-        return false;
-    }
-    *sent = (size_t)wrote;
-    return true;
-}
-
-/* The same through TLS: small pieces are gathered into one record. */
-static bool write_tls(struct stream *s, const struct iovec *iov, int n, size_t *sent)
-{
-    *sent = 0;
-    int i = 0;
-    size_t offset = 0;
-    while (i < n) {
-        char record[TLS_RECORD_MAX];
-        const char *p = (const char *)iov[i].iov_base + offset;
-        size_t len = iov[i].iov_len - offset;
-        if (len < TLS_RECORD_MAX && i + 1 < n) {
-            len = 0;
-            size_t from = offset;
-            for (int k = i; k < n && len < sizeof(record); k++) {
-                size_t part = iov[k].iov_len - from;
-                part = part < sizeof(record) - len ? part : sizeof(record) - len;
-                memcpy(record + len, (const char *)iov[k].iov_base + from, part);
-                len += part;
-                from = 0;
-            }
-            p = record;
-        }
-        len = len < TLS_RECORD_MAX ? len : TLS_RECORD_MAX;
-        if (len == 0) {
-            break;
-        }
-        ERR_clear_error();
-        int wrote = SSL_write(s->ssl, p, (int)len);
-        if (wrote <= 0) {
-            return tls_result(s, wrote, STREAM_RESET) == IO_AGAIN;
-        }
-        *sent += (size_t)wrote;
-        size_t skip = (size_t)wrote;
-        while (i < n && skip >= iov[i].iov_len - offset) {
-            skip -= iov[i].iov_len - offset;
-            offset = 0;
-            i++;
-        }
-        offset += skip;
-    }
-    return true;
-}
-
-static bool write_some(struct stream *s, const struct iovec *iov, int n, size_t *sent)
-{
-    bool ok = s->ssl != NULL ? write_tls(s, iov, n, sent) : write_plain(s, iov, n, sent);
-    s->bytes_out += *sent;
-    return ok;
-}
-
-static void queue_segment(struct stream *s, const struct segment *seg, size_t skip)
-{
-    bool copy = seg->release == NULL;
-    size_t n = seg->n - skip;
-    struct send_node *node = xmalloc(sizeof(*node) + (copy ? n : 0));
-    *node = (struct send_node){.n = n, .release = seg->release, .owner = seg->owner};
-    if (copy) {
-        char *own = (char *)(node + 1);
-        memcpy(own, (const char *)seg->p + skip, n);
-        node->p = own;
-    } else {
-        node->p = (const char *)seg->p + skip;
-    }
-    if (s->q_tail != NULL) {
-        s->q_tail->next = node;
-    } else {
-        s->q_head = node;
-    }
-    s->q_tail = node;
-    s->pending += n;
-}
-
-static void segment_done(const struct segment *seg)
-{
-    if (seg->release != NULL) {
-        seg->release(seg->owner);
-    }
-}
-
-/* Can bytes be handed to the kernel right now, without overtaking queued ones? */
-static bool can_write_now(const struct stream *s)
-{
-    return s->q_head == NULL && !s->connecting && !s->handshaking;
-}
-
-void stream_send(struct stream *s, const struct segment *segs, size_t n)
-{
-    size_t sent = 0;
-    if (s->fd < 0 || s->broken || s->write_failed || s->shut) {
-        for (size_t i = 0; i < n; i++) {
-            segment_done(&segs[i]);
-        }
-        return;
-    }
-    if (can_write_now(s)) {
-        struct iovec iov[SEGMENTS_MAX];
-        for (size_t i = 0; i < n; i++) {
-            iov[i].iov_base = (void *)(uintptr_t)segs[i].p;
-            iov[i].iov_len = segs[i].n;
-        }
-        if (!write_some(s, iov, (int)n, &sent)) {
-            for (size_t i = 0; i < n; i++) {
-                segment_done(&segs[i]);
-            }
-            return;
-        }
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (sent >= segs[i].n) {
-            sent -= segs[i].n;
-            segment_done(&segs[i]);
-        } else {
-            queue_segment(s, &segs[i], sent);
-            sent = 0;
-        }
-    }
-    if (s->q_head != NULL) {
-        arm(s);
-    }
-}
-
-int64_t stream_delivered(const struct stream *s)
-{
-    int queued = 0;
-    if (s->fd >= 0 && ioctl(s->fd, TIOCOUTQ, &queued) != 0) {
-        queued = 0;
-    }
-    return (int64_t)s->bytes_out - queued;
-}
-
-static void finish_shutdown(struct stream *s)
-{
-    if (s->ssl != NULL) {
-        ERR_clear_error();
-        SSL_shutdown(s->ssl);
-    }
-    shutdown(s->fd, SHUT_WR);
-}
-
-void stream_shutdown(struct stream *s)
-{
-    if (s->fd < 0 || s->broken || s->write_failed || s->shut) {
-        return;
-    }
-    s->shut = true;
-    if (s->q_head == NULL && !s->connecting && !s->handshaking) {
-        finish_shutdown(s);
-    }
-}
-
-static void queue_consume(struct stream *s, size_t sent)
-{
-    s->pending -= sent;
-    while (s->q_head != NULL && sent >= s->q_head->n) {
-        struct send_node *node = s->q_head;
-        sent -= node->n;
-        s->q_head = node->next;
-        if (s->q_head == NULL) {
-            s->q_tail = NULL;
-        }
-        node_free(node);
-    }
-    if (s->q_head != NULL) {
-        s->q_head->p += sent;
-        s->q_head->n -= sent;
-    }
-}
-
-/* Sends what is queued; true when some of it went out. */
-static bool flush(struct stream *s)
-{
-    struct iovec iov[FLUSH_IOV];
-    int n = 0;
-    size_t sent;
-    for (struct send_node *node = s->q_head; node != NULL && n < FLUSH_IOV; node = node->next) {
-        iov[n].iov_base = (void *)(uintptr_t)node->p;
-        iov[n++].iov_len = node->n;
-    }
-    if (n == 0) {
-        return false;
-    }
-    if (!write_some(s, iov, n, &sent)) {
-        queue_release(s);
-        arm(s);
-        return false;
-    }
-    queue_consume(s, sent);
-    if (s->q_head == NULL) {
-        if (s->shut) {
-            finish_shutdown(s);
-        }
-        arm(s);
-    }
-    return sent > 0;
 }
 
 static bool finish_connect(struct stream *s)
@@ -524,11 +239,11 @@ static bool continue_handshake(struct stream *s)
     ERR_clear_error();
     int result = SSL_do_handshake(s->ssl);
     if (result != 1) {
-        enum io_result io = tls_result(s, result, STREAM_HANDSHAKE);
+        enum io_result io = stream_tls_result(s, result, STREAM_HANDSHAKE);
         if (io == IO_EOF) {
             stream_fail(s, STREAM_HANDSHAKE, 0);
         }
-        arm(s);
+        stream_arm(s);
         return false;
     }
     s->handshaking = false;
@@ -547,9 +262,9 @@ static bool establish(struct stream *s)
     }
     if (was_opening) {
         if (s->shut && s->q_head == NULL) {
-            finish_shutdown(s);
+            stream_finish_shutdown(s);
         }
-        arm(s);
+        stream_arm(s);
         if (s->ops->connected != NULL) {
             s->ops->connected(s);
         }
@@ -566,7 +281,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     if ((s->connecting || s->handshaking) && !establish(s)) {
         return;
     }
-    if ((what & EV_WRITE) && s->q_head != NULL && flush(s) && s->ops->written != NULL) {
+    if ((what & EV_WRITE) && s->q_head != NULL && stream_flush(s) && s->ops->written != NULL) {
         s->ops->written(s);
     }
     if (s->fd < 0 || s->broken) {
@@ -576,7 +291,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
         s->ops->readable(s);
     }
     if (s->fd >= 0) {
-        arm(s);
+        stream_arm(s);
     }
 }
 
@@ -637,7 +352,7 @@ void stream_close(struct stream *s, bool reset)
     }
     close(s->fd);
     s->fd = -1;
-    queue_release(s);
+    stream_queue_release(s);
 }
 
 bool stream_peek_dirty(struct stream *s)

@@ -319,21 +319,3 @@ enum field_id cachectl_parse_targeted(const struct msg *m, struct arena *a,
     }
     return FIELD_OTHER;
 }
-
-/* RFC 9111 5.1 lets a cache take the first member of a list; one that repeats Age has passed it
- * through caches that do not know what they do. */
-struct cc_delta cachectl_age(const struct msg *m)
-{
-    struct cc_delta age = {0};
-    for (size_t i = 0; i < m->n_fields; i++) {
-        if (m->fields[i].id == FIELD_AGE) {
-            struct argument arg = {.kind = ARGUMENT_TEXT, .text = m->fields[i].value};
-            if (age.present) {
-                age = (struct cc_delta){.present = true};
-            } else {
-                age = delta_of(&arg);
-            }
-        }
-    }
-    return age;
-}

@@ -63,8 +63,4 @@ void cachectl_parse(const struct msg *m, struct arena *a, struct cachectl *out);
 enum field_id cachectl_parse_targeted(const struct msg *m, struct arena *a,
                                       struct cachectl *out);
 
-/* Age of a response (5.1): invalid when it is no number or more than one; treat it as stale
- * then. */
-struct cc_delta cachectl_age(const struct msg *m);
-
 #endif

@@ -447,33 +447,6 @@ static void test_targeted_flags(void **state)
     assert_true(cc.any_stale);
 }
 
-/* ---- Age -----------------------------------------------------------------------------------
- */
-
-static int64_t age(const char *const *lines)
-{
-    struct msg m = message(200, lines);
-    return delta(cachectl_age(&m));
-}
-
-static void test_age(void **state)
-{
-    (void)state;
-    assert_int_equal(age(LINES("Date: x")), -2);
-    assert_int_equal(age(LINES("Age: 0")), 0);
-    assert_int_equal(age(LINES("Age: 7200")), 7200);
-    assert_int_equal(age(LINES("Age: 99999999999")), CC_DELTA_MAX);
-    assert_int_equal(age(LINES("Age:")), -1);
-    assert_int_equal(age(LINES("Age: abc")), -1);
-    assert_int_equal(age(LINES("Age: -7200")), -1);
-    assert_int_equal(age(LINES("Age: 7200.0")), -1);
-    assert_int_equal(age(LINES("Age: 7200,0")), -1);
-    assert_int_equal(age(LINES("Age: 0, 0")), -1);
-    assert_int_equal(age(LINES("Age: 7200;foo=bar")), -1);
-    assert_int_equal(age(LINES("Age: 7200", "Age: 0")), -1);
-    assert_int_equal(age(LINES("Age: 0", "Age: 0", "Age: 0")), -1);
-}
-
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -496,7 +469,6 @@ int main(void)
         TEST(test_targeted_invalid),
         TEST(test_targeted_deltas),
         TEST(test_targeted_flags),
-        TEST(test_age),
     };
     return cmocka_run_group_tests(tests, group_setup, NULL);
 }
