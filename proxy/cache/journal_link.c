@@ -194,6 +194,7 @@ struct journal_link *journal_link_new(struct journal *j,
     deadline_init(&l->last_call, on_last_call);
     l->resync.fn = on_resync;
     open_redis(l);
+    l->info = redis_info_new(l->loop, l->redis, l->key_stream, NULL, NULL);
     sync_start(l);
     start_thread(l);
     return l;
@@ -252,6 +253,7 @@ void journal_link_free(struct journal_link *l)
     struct closing_note note = {.mail.fn = on_closing, .link = l};
     loop_post(l->loop, &note.mail);
     pthread_join(l->thread, NULL);
+    redis_info_free(l->info);
     redis_free(l->redis);
     l->redis = NULL;
     l->state = LINK_DOWN;
@@ -286,6 +288,11 @@ bool journal_link_certain(const struct journal_link *l, msec_t now)
 bool journal_link_pending(const struct journal_link *l)
 {
     return atomic_load_explicit(&l->waiting, memory_order_acquire) > 0;
+}
+
+void journal_link_facts(const struct journal_link *l, struct redis_facts *out)
+{
+    redis_info_get(l->info, out);
 }
 
 void journal_link_stats_get(const struct journal_link *l, struct journal_link_stats *out)

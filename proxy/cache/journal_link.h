@@ -22,6 +22,7 @@
 #include "base/str.h"
 #include "cache/journal.h"
 #include "cache/redis.h"
+#include "cache/redis_info.h"
 
 struct journal_link;
 struct journal_append;
@@ -77,6 +78,9 @@ bool journal_link_certain(const struct journal_link *l, msec_t now);
  * stream, and what comes later counts against the entry anyway.
  */
 bool journal_link_pending(const struct journal_link *l);
+
+/* What the servers say of themselves. Any thread. */
+void journal_link_facts(const struct journal_link *l, struct redis_facts *out);
 
 struct journal_link_stats {
     bool connected;    /* following the stream */

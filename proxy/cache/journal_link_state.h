@@ -47,6 +47,7 @@ struct journal_link {
     struct journal *journal;
     struct loop *loop;
     struct redis *redis;
+    struct redis_info *info;
     pthread_t thread;
     struct journal_link_options options; /* strings owned */
     struct str key_stream, key_epoch, key_nodes;

@@ -341,7 +341,10 @@ struct redis_command *redis_command(struct redis *r, const struct redis_call *ca
 {
     /* Before encoding, which may release them. */
     uint32_t verb = verb_of(&call->argv[0]);
-    uint16_t slot = r->cluster != NULL && call->key > 0 ? slot_of(&call->argv[call->key]) : 0;
+    uint16_t slot = call->slot;
+    if (r->cluster != NULL && call->key > 0) {
+        slot = slot_of(&call->argv[call->key]);
+    }
     struct redis_command *c = redis_command_new(call->argv, call->argc, on_end);
     c->owner = r;
     c->done = call->done;
@@ -349,7 +352,7 @@ struct redis_command *redis_command(struct redis *r, const struct redis_call *ca
     c->verb = verb;
     c->role = call->role;
     c->slot = slot;
-    c->any_node = call->key == 0;
+    c->any_node = call->key == 0 && !call->at_slot;
     c->until = clock_monotonic() + call->timeout;
     if (!dispatch(r, c, call->timeout, call->wait)) {
         r->stats.refused++;
@@ -374,6 +377,15 @@ bool redis_ready(const struct redis *r, enum redis_role role)
         return redis_cluster_ready(r->cluster, role);
     }
     return redis_link_ready(&p->link) && redis_breaker_allows(&p->breaker);
+}
+
+size_t redis_masters(const struct redis *r, uint16_t first, uint16_t *slots, size_t cap)
+{
+    if (r->cluster != NULL) {
+        return redis_cluster_masters(r->cluster, first, slots, cap);
+    }
+    slots[0] = first;
+    return 1;
 }
 
 void redis_stats_get(const struct redis *r, struct redis_stats *out)

@@ -66,10 +66,12 @@ struct redis_call {
     enum redis_role role;
     const struct segment *argv; /* argv[0] is the command's name */
     size_t argc;
-    size_t key;     /* index in argv of the key, which decides the cluster's node; 0: none */
-    msec_t timeout; /* from now; > 0. A blocking command: its block time and a bit more */
-    bool wait;      /* may wait for a connection within its time; otherwise it is refused
-                       at once when there is none */
+    size_t key;   /* index in argv of the key, which decides the cluster's node; 0: none */
+    bool at_slot; /* without a key, but for the master of `slot` */
+    uint16_t slot;
+    msec_t timeout;      /* from now; > 0. A blocking command: its block time and a bit more */
+    bool wait;           /* may wait for a connection within its time; otherwise it is refused
+                            at once when there is none */
     redis_done_fn *done; /* NULL: nobody waits for the end */
     void *ctx;
 };
@@ -153,6 +155,10 @@ void redis_cancel(struct redis_command *c);
 
 /* Would a command of this role be sent now? In a cluster: to at least one node. */
 bool redis_ready(const struct redis *r, enum redis_role role);
+
+/* One slot of each master that is known; the first one is the master of `first`. Without a
+ * cluster that slot alone. Returns how many, at most cap; 0 while nothing is known. */
+size_t redis_masters(const struct redis *r, uint16_t first, uint16_t *slots, size_t cap);
 
 void redis_stats_get(const struct redis *r, struct redis_stats *out);
 

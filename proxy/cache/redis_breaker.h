@@ -25,6 +25,7 @@ enum redis_breaker_state {
     REDIS_BREAKER_CLOSED,
     REDIS_BREAKER_OPEN,      /* nothing goes through until retry_at */
     REDIS_BREAKER_HALF_OPEN, /* one probe is under way */
+    REDIS_BREAKER_STATES
 };
 
 struct redis_breaker {

@@ -210,12 +210,6 @@ static void take_range(void *ctx, uint16_t first, uint16_t last, struct str host
     }
 }
 
-static void take_nothing(void *ctx, uint16_t first, uint16_t last, struct str host,
-                         uint16_t port)
-{
-    (void)ctx, (void)first, (void)last, (void)host, (void)port;
-}
-
 static void on_map(struct redis_command *c, enum redis_outcome outcome,
                    const struct redis_reply *reply)
 {
@@ -223,7 +217,7 @@ static void on_map(struct redis_command *c, enum redis_outcome outcome,
     redis_command_unref(c);
     loop_defer(loop_of(cl), &cl->settle);
     /* A node that was just reset knows no slots: no reason to forget ours. */
-    if (outcome != REDIS_ANSWERED || redis_slots_read(reply, take_nothing, NULL) == 0) {
+    if (outcome != REDIS_ANSWERED || redis_slots_read(reply, NULL, NULL) == 0) {
         return;
     }
     for (size_t i = 0; i < cl->n_nodes; i++) {
@@ -378,6 +372,21 @@ bool redis_cluster_ready(const struct redis_cluster *cl, enum redis_role role)
         }
     }
     return false;
+}
+
+size_t redis_cluster_masters(const struct redis_cluster *cl, uint16_t first, uint16_t *slots,
+                             size_t cap)
+{
+    bool seen[MAX_NODES] = {false};
+    size_t n = 0;
+    for (unsigned i = 0; i < REDIS_SLOTS && n < cap; i++) {
+        uint16_t slot = (uint16_t)((first + i) % REDIS_SLOTS), index = cl->map[slot];
+        if (index != NO_NODE && !seen[index]) {
+            seen[index] = true;
+            slots[n++] = slot;
+        }
+    }
+    return n;
 }
 
 /* ---- redirects ------------------------------------------------------------------------------

@@ -53,6 +53,10 @@ bool redis_cluster_redirect(struct redis_cluster *cl, struct redis_peer *p,
 /* Is there a node that takes commands of this role? */
 bool redis_cluster_ready(const struct redis_cluster *cl, enum redis_role role);
 
+/* As redis_masters(). */
+size_t redis_cluster_masters(const struct redis_cluster *cl, uint16_t first, uint16_t *slots,
+                             size_t cap);
+
 void *redis_cluster_owner(const struct redis_peer *p);
 
 #endif

@@ -36,8 +36,9 @@ struct redis_health {
     struct record *records; /* under lock */
     size_t n_records;
     atomic_uint up[REDIS_ROLES]; /* usable connections of all servers */
-    atomic_uint refused;         /* class of the refusal of writes; REDIS_E_NONE: none */
-    atomic_uint verb;            /* the command that was refused */
+    atomic_uint breakers[REDIS_ROLES][REDIS_BREAKER_STATES]; /* CLOSED is not counted */
+    atomic_uint refused; /* class of the refusal of writes; REDIS_E_NONE: none */
+    atomic_uint verb;    /* the command that was refused */
 };
 
 static const char *const role_names[REDIS_ROLES] = {
@@ -144,6 +145,29 @@ void redis_health_miss(struct redis_health *h, enum redis_role role, const char 
 bool redis_health_up(const struct redis_health *h, enum redis_role role)
 {
     return atomic_load_explicit(&h->up[role], memory_order_relaxed) > 0;
+}
+
+void redis_health_breaker(struct redis_health *h, enum redis_role role,
+                          enum redis_breaker_state from, enum redis_breaker_state to)
+{
+    if (from != REDIS_BREAKER_CLOSED) {
+        atomic_fetch_sub_explicit(&h->breakers[role][from], 1, memory_order_relaxed);
+    }
+    if (to != REDIS_BREAKER_CLOSED) {
+        atomic_fetch_add_explicit(&h->breakers[role][to], 1, memory_order_relaxed);
+    }
+}
+
+enum redis_breaker_state redis_health_breakers(const struct redis_health *h,
+                                               enum redis_role role)
+{
+    const atomic_uint *n = h->breakers[role];
+    if (atomic_load_explicit(&n[REDIS_BREAKER_OPEN], memory_order_relaxed) > 0) {
+        return REDIS_BREAKER_OPEN;
+    }
+    return atomic_load_explicit(&n[REDIS_BREAKER_HALF_OPEN], memory_order_relaxed) > 0
+               ? REDIS_BREAKER_HALF_OPEN
+               : REDIS_BREAKER_CLOSED;
 }
 
 void redis_health_write_refused(struct redis_health *h, enum redis_error e, uint32_t verb)

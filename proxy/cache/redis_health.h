@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "cache/redis.h"
+#include "cache/redis_breaker.h"
 
 /* One reference for the caller. Never NULL. */
 struct redis_health *redis_health_new(void) __attribute__((warn_unused_result));
@@ -29,6 +30,14 @@ void redis_health_miss(struct redis_health *h, enum redis_role role, const char 
 
 /* Is any connection of this role usable? False before the first one was. */
 bool redis_health_up(const struct redis_health *h, enum redis_role role);
+
+/* A breaker of this role changed its state; it begins CLOSED. */
+void redis_health_breaker(struct redis_health *h, enum redis_role role,
+                          enum redis_breaker_state from, enum redis_breaker_state to);
+
+/* The worst of all breakers of this role: each thread has one for each server. */
+enum redis_breaker_state redis_health_breakers(const struct redis_health *h,
+                                               enum redis_role role);
 
 /* The command `verb` (a hash of its name) was refused as a write (OOM, MISCONF, …). */
 void redis_health_write_refused(struct redis_health *h, enum redis_error e, uint32_t verb);

@@ -55,6 +55,8 @@ void redis_peer_fini(struct redis_peer *p)
     deadline_cancel(&p->idle);
     deadline_cancel(&p->watch);
     redis_link_fini(&p->link);
+    redis_health_breaker(p->health, p->role, p->told, REDIS_BREAKER_CLOSED);
+    p->told = REDIS_BREAKER_CLOSED;
     if (p->usable) {
         p->usable = false;
         redis_health_lose(p->health, p->role, p->server, NULL);
@@ -64,6 +66,14 @@ void redis_peer_fini(struct redis_peer *p)
 void redis_peer_set_server(struct redis_peer *p, const char *server)
 {
     snprintf(p->server, sizeof(p->server), "%s", server);
+}
+
+static void tell_breaker(struct redis_peer *p)
+{
+    if (p->told != p->breaker.state) {
+        redis_health_breaker(p->health, p->role, p->told, p->breaker.state);
+        p->told = p->breaker.state;
+    }
 }
 
 /* Compares what is with what was said last. */
@@ -99,6 +109,7 @@ static void count_failure(struct redis_peer *p, const char *why)
 {
     if (redis_breaker_failure(&p->breaker, loop_of(p)->now, random_of(p))) {
         p->link.settings->stats->breaker_opened++;
+        tell_breaker(p);
         arm_probe(p);
         update(p, why);
     }
@@ -106,7 +117,9 @@ static void count_failure(struct redis_peer *p, const char *why)
 
 static void probe_done(struct redis_peer *p, bool ok)
 {
-    if (redis_breaker_probed(&p->breaker, ok, loop_of(p)->now, random_of(p))) {
+    bool closes = redis_breaker_probed(&p->breaker, ok, loop_of(p)->now, random_of(p));
+    tell_breaker(p);
+    if (closes) {
         update(p, NULL);
     } else {
         arm_probe(p);
@@ -140,8 +153,11 @@ static bool send_word(struct redis_peer *p, struct segment word, redis_end_fn *e
 static void on_probe(struct deadline *d)
 {
     struct redis_peer *p = container_of(d, struct redis_peer, probe);
-    if (redis_link_ready(&p->link) && redis_breaker_try(&p->breaker, loop_of(p)->now) &&
-        !send_word(p, REDIS_ARG("PING"), on_probe_end, p->breaker.settings->min)) {
+    if (!redis_link_ready(&p->link) || !redis_breaker_try(&p->breaker, loop_of(p)->now)) {
+        return;
+    }
+    tell_breaker(p);
+    if (!send_word(p, REDIS_ARG("PING"), on_probe_end, p->breaker.settings->min)) {
         probe_done(p, false);
     }
 }
@@ -164,6 +180,7 @@ static void do_up(struct redis_link *l)
     deadline_set(loop_of(p), &p->idle, IDLE_MS);
     if (proof) {
         redis_breaker_probed(&p->breaker, true, loop_of(p)->now, random_of(p));
+        tell_breaker(p);
     }
     arm_probe(p);
     update(p, "the breaker is open");

@@ -39,11 +39,12 @@ struct redis_peer {
     struct redis_health *health; /* borrowed */
     char server[128];            /* for the log */
     bool usable;
-    bool attempt_failed;   /* since the link was last ready */
-    struct deadline probe; /* when the breaker wants to know */
-    struct deadline watch; /* a connection in use is asked for its role */
-    bool no_role;          /* the server does not let us ask */
-    struct deadline idle;  /* a silent connection is asked whether it is still there */
+    enum redis_breaker_state told; /* the breaker's state as the health knows it */
+    bool attempt_failed;           /* since the link was last ready */
+    struct deadline probe;         /* when the breaker wants to know */
+    struct deadline watch;         /* a connection in use is asked for its role */
+    bool no_role;                  /* the server does not let us ask */
+    struct deadline idle;          /* a silent connection is asked whether it is still there */
 };
 
 void redis_peer_init(struct redis_peer *p, const struct redis_link_settings *link,

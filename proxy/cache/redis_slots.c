@@ -58,7 +58,9 @@ size_t redis_slots_read(const struct redis_reply *reply, redis_slots_fn *fn, voi
             !read_node(redis_reply_item(range, 2, REDIS_ARRAY), &host, &port)) {
             continue;
         }
-        fn(ctx, (uint16_t)first->integer, (uint16_t)last->integer, host, port);
+        if (fn != NULL) {
+            fn(ctx, (uint16_t)first->integer, (uint16_t)last->integer, host, port);
+        }
         covered += (size_t)(last->integer - first->integer + 1);
     }
     return covered;

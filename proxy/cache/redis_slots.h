@@ -20,7 +20,7 @@ typedef void redis_slots_fn(void *ctx, uint16_t first, uint16_t last, struct str
                             uint16_t port);
 
 /* Walks the answer to CLUSTER SLOTS; how many slots have a master. Ranges that make no sense
- * are left out. */
+ * are left out. fn == NULL: only counts. */
 size_t redis_slots_read(const struct redis_reply *reply, redis_slots_fn *fn, void *ctx);
 
 /* "MOVED 3999 host:port", "ASK 3999 host:port". host may be empty: the server that said it.

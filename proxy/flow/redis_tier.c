@@ -102,6 +102,42 @@ struct journal_link *redis_tier_link(struct redis_tier *t)
     return t != NULL ? t->link : NULL;
 }
 
+/* ---- what it says of itself ---------------------------------------------------------------
+ */
+
+static const char *state_of(const struct redis_tier *t, const struct redis_tier_info *info)
+{
+    if (!info->connected && !info->following) {
+        return "disconnected";
+    }
+    if (!info->connected || !info->following) {
+        return "partial";
+    }
+    return redis_health_writes(t->health) == REDIS_E_NONE ? "connected" : "read-only";
+}
+
+void redis_tier_info_get(const struct redis_tier *t, struct redis_tier_info *out)
+{
+    static const char *const names[REDIS_ROLES] = {
+        [REDIS_DATA] = "redis-data",     [REDIS_JOURNAL] = "redis-journal",
+        [REDIS_FOLLOW] = "redis-follow", [REDIS_LEASE] = "redis-lease",
+        [REDIS_WAKE] = "redis-wake",
+    };
+    struct journal_link_stats stats;
+    journal_link_stats_get(t->link, &stats);
+    out->connected = redis_health_up(t->health, REDIS_DATA);
+    out->following = stats.connected;
+    out->state = state_of(t, out);
+    journal_link_facts(t->link, &out->facts);
+    for (unsigned role = 0; role < REDIS_ROLES; role++) {
+        out->breakers[role].name = names[role];
+        out->breakers[role].state = redis_health_breakers(t->health, (enum redis_role)role);
+    }
+}
+
+/* ---- a worker's part ----------------------------------------------------------------------
+ */
+
 struct redis_worker *redis_worker_new(struct redis_tier *t, struct loop *loop)
 {
     struct redis_worker *w = xcalloc(1, sizeof(*w));

@@ -12,6 +12,9 @@
 #include "base/loop.h"
 #include "cache/journal_link.h"
 #include "cache/l2.h"
+#include "cache/redis.h"
+#include "cache/redis_breaker.h"
+#include "cache/redis_info.h"
 #include "settings.h"
 
 struct redis_tier;
@@ -32,6 +35,22 @@ void redis_tier_free(struct redis_tier *t);
 /* The journal's link; NULL for no Redis (t == NULL) and after redis_tier_stop(). */
 struct journal_link *redis_tier_link(struct redis_tier *t);
 const struct redis_settings *redis_tier_settings(const struct redis_tier *t);
+
+/* How Redis does, for people and monitoring. */
+struct redis_tier_info {
+    bool connected;           /* a worker can use it for entries */
+    bool following;           /* the journal is followed */
+    const char *state;        /* "connected"; "partial": only one of the two; "read-only": it
+                                 takes no writes; "disconnected" */
+    struct redis_facts facts; /* asked every few seconds in the background */
+    struct {
+        const char *name; /* "redis-data", … */
+        enum redis_breaker_state state;
+    } breakers[REDIS_ROLES]; /* the worst over all threads and servers */
+};
+
+/* Any thread; nothing is asked for it. Not while or after redis_tier_stop(). */
+void redis_tier_info_get(const struct redis_tier *t, struct redis_tier_info *out);
 
 /* A worker's part, on its loop. */
 struct redis_worker *redis_worker_new(struct redis_tier *t, struct loop *loop)

@@ -4,6 +4,7 @@
  */
 #include "unit.h"
 
+#include "cache/redis_info.h"
 #include "cache/redis_slots.h"
 #include "real_redis.h"
 #include "redis_case.h"
@@ -168,6 +169,36 @@ static void test_routing(void **state)
     assert_int_equal(redis_slot_of(STR("somekey")), 11058);
 }
 
+/* Every master is asked once, and what they say is added up. */
+static void test_figures_of_all_masters(void **state)
+{
+    (void)state;
+    struct redis_facts facts = {0};
+    unsigned refused = 0;
+    uint16_t slots[8], slot = redis_slot_of(STR("{shop}:journal"));
+    k.options.roles |= 1u << REDIS_JOURNAL;
+    start();
+    assert_int_equal(load(500, "k", &refused), 500);
+    for (size_t i = 0; i < 3; i++) {
+        order(i, "+OK", "CONFIG SET maxmemory %zu00mb", i + 1);
+    }
+    assert_int_equal(redis_masters(k.r, slot, slots, 8), 3);
+    assert_int_equal(slots[0], slot);
+    order(slot / 5461, "+OK", "CONFIG SET maxmemory-policy allkeys-lfu");
+    RUN_UNTIL(&k, redis_ready(k.r, REDIS_JOURNAL));
+    struct redis_info *info = redis_info_new(k.loop, k.r, STR("{shop}:journal"), NULL, NULL);
+    RUN_UNTIL(&k, (redis_info_get(info, &facts), facts.keys == 500));
+    assert_int_equal(facts.max_memory, 600 << 20);
+    assert_true(facts.used_memory > 3 * 500000);
+    assert_string_equal(facts.policy, "allkeys-lfu");
+    redis_info_free(info);
+    /* One without a limit means that there is none. */
+    order(1, "+OK", "CONFIG SET maxmemory 0");
+    info = redis_info_new(k.loop, k.r, STR("{shop}:journal"), NULL, NULL);
+    RUN_UNTIL(&k, (redis_info_get(info, &facts), facts.max_memory == 0));
+    redis_info_free(info);
+}
+
 /* One slot with 60 keys goes from the first node to the second, a key at a time. */
 static void test_slot_moves_under_load(void **state)
 {
@@ -244,6 +275,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_routing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_figures_of_all_masters, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slot_moves_under_load, setup, teardown),
         cmocka_unit_test_setup_teardown(test_master_is_killed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ordered_failover, setup, teardown),
