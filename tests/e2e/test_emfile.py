@@ -60,7 +60,7 @@ def test_running_out_of_descriptors(larder, origin):
         c.sendall(b"\r\n")
         assert c.recv(65536).startswith(b"HTTP/1.1 200")
         c.close()
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 10
 
 
 def test_idle_connections_give_way_to_new_ones(larder, origin):

@@ -180,7 +180,7 @@ def test_the_limit_cuts_what_hangs(larder, origin, what):
         with pytest.raises(Truncated):
             c.read_response()
     assert ended(proxy) == 0
-    assert 0.25 < time.monotonic() - start < 3
+    assert 0.25 < time.monotonic() - start < 10
     assert "1 request cut" in proxy.stderr()
 
 
@@ -233,7 +233,7 @@ def test_background_refresh_does_not_hold_the_end(larder, origin):
     origin.wait_requests(2, "/a")
     start = time.monotonic()
     assert proxy.stop(timeout=10) == 0
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 10
 
 
 def test_sighup_while_draining_is_harmless(larder, origin):

@@ -16,7 +16,7 @@ PART = b"GET /b HTTP/1.1\r\nHo"
 def refused_in_time(c, start):
     r = c.read_response()
     assert r.status == 408 and r.header("connection") == "close"
-    assert 0.7 < time.monotonic() - start < 3
+    assert 0.7 < time.monotonic() - start < 10
     assert c.closed()
 
 

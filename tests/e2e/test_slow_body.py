@@ -43,7 +43,7 @@ def test_no_byte(larder, origin):
         start = time.monotonic()
         c.send(HEAD % 10 + b"half")
         refused(c)
-        assert 0.7 < time.monotonic() - start < 4
+        assert 0.7 < time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize("head,piece", [(HEAD % 100000, b"x"), (CHUNKED, b"1\r\nx\r\n"),
