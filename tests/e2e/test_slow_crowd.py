@@ -86,6 +86,11 @@ def test_others_notice_nothing(larder, origin):
     eventually(lambda: proxy.clients() == 0)
 
 
+def status(proxy):
+    with proxy.raw() as c:
+        return c.get("/hit").status
+
+
 def test_a_full_house_is_free_again(larder, origin):
     """With every place taken by slow clients newcomers are refused, for so long only."""
     conf = CONF.replace("connections=400 head=1s", "connections=100 head=3s")
@@ -93,9 +98,7 @@ def test_a_full_house_is_free_again(larder, origin):
     crowd = Crowd(proxy, [HEADS], 100)
     crowd.start()
     try:
-        eventually(lambda: proxy.clients() == 100)
-        with proxy.raw() as c:
-            assert c.get("/hit").status == 503
-        eventually(lambda: proxy.get("/hit").status == 200, 8)
+        eventually(lambda: status(proxy) == 503)
+        eventually(lambda: status(proxy) == 200, 15)
     finally:
         crowd.end()

@@ -17,7 +17,7 @@ def b64url(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def make_jwt(claims=None, key=SECRET, alg="HS256", headers=None, expires_in=300, **more):
+def make_jwt(claims=None, key=SECRET, alg="HS256", headers=None, expires_in=3600, **more):
     """A signed token; exp is added unless expires_in is None or the claims have one."""
     claims = dict(claims or {}, **more)
     if expires_in is not None:
