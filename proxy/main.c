@@ -1,17 +1,16 @@
 /*
- * Arguments: `larder COMMAND …`. Every command but `run` lives in cli/.
+ * Arguments: `larder COMMAND …`. Every command but `run` lives in cli/; tbl/commands.def lists
+ * them all.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/command.h"
 #include "cli/help.h"
-#include "cli/options.h"
 #include "cli/run_options.h"
-#include "cli/version.h"
 #include "server.h"
 
-static int run(int argc, char **argv)
+int cli_run(int argc, char **argv)
 {
     struct run_options options;
     int code;
@@ -22,6 +21,14 @@ static int run(int argc, char **argv)
     settings_unref(options.settings);
     return code;
 }
+
+#define COMMAND(id, ...) cli_##id,
+#define COMMAND_OPTION(...)
+#define COMMAND_EXIT(...)
+#define COMMAND_EXAMPLE(...)
+static int (*const runners[COMMAND_COUNT])(int argc, char **argv) = {
+#include "tbl/commands.def"
+};
 
 int main(int argc, char **argv)
 {
@@ -41,5 +48,5 @@ int main(int argc, char **argv)
     if (c == NULL) {
         return help_unknown(word);
     }
-    return c->run != NULL ? c->run(argc - 1, argv + 1) : run(argc - 1, argv + 1);
+    return runners[command_id(c)](argc - 1, argv + 1);
 }

@@ -2,10 +2,9 @@
  * The check reads files and nothing else: no socket is opened and no key set fetched, so it may
  * run beside the process that serves, and in a build pipeline.
  */
-#include "cli/check.h"
-
 #include <stdio.h>
 
+#include "cli/command.h"
 #include "cli/options.h"
 #include "config.h"
 
@@ -14,11 +13,10 @@ int cli_check(int argc, char **argv)
     const char *given = NULL;
     bool quiet = false;
     const struct option_spec specs[] = {
-        {"--config", 'c', &given, NULL}, {"--quiet", 'q', NULL, &quiet}, {NULL, 0, NULL, NULL}};
-    switch (options_parse("check", argc, argv, specs)) {
-    case OPTIONS_HELP: return EXIT_OK;
-    case OPTIONS_WRONG: return EXIT_USAGE;
-    case OPTIONS_OK: break;
+        {.name = "--config", .value = &given}, {.name = "--quiet", .flag = &quiet}, {0}};
+    enum options_result r = options_parse(COMMAND_check, argc, argv, specs, NULL);
+    if (r != OPTIONS_OK) {
+        return options_exit(r);
     }
     const char *path = options_config_path(given);
     struct config_report report = {0};

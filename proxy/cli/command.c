@@ -1,68 +1,64 @@
 /*
- * The subcommands of this version.
+ * The rows of tbl/commands.def. Nothing but the table: scripts/check-generated builds this file
+ * with the manual alone.
  */
 #include "cli/command.h"
 
-#include <stddef.h>
 #include <string.h>
 
-#include "cli/check.h"
-#include "cli/help.h"
-#include "cli/reload.h"
-#include "cli/version.h"
-
-static const char run_help[] =
-    "Serves until SIGTERM or SIGINT, then finishes what runs and exits with 0.\n"
-    "\n"
-    "  -c, --config FILE      default: ./proxy.conf, else /etc/larder/proxy.conf\n"
-    "  -u, --upstream URL     no file: cache what this service declares cacheable for all\n"
-    "  -l, --listen ADDRESS   with --upstream; default 127.0.0.1:8080\n"
-    "\n"
-    "SIGHUP reads the file again, SIGUSR1 reopens the access log, a second SIGTERM ends at "
-    "once.\n"
-    "Exit codes: 1 the configuration or the start failed, 2 wrong arguments.";
-
-static const char check_help[] =
-    "Prints the route table, or every error with its line. Opens no socket.\n"
-    "\n"
-    "  -c, --config FILE   default: ./proxy.conf, else /etc/larder/proxy.conf\n"
-    "  -q, --quiet         no route table\n"
-    "\n"
-    "Exit codes: 0 the file is usable (there may be warnings), 1 it is not, 2 wrong arguments.";
-
-static const char reload_help[] =
-    "Checks the file, then has the running process read it again (SIGHUP). A file with errors\n"
-    "changes nothing.\n"
-    "\n"
-    "  -c, --config FILE     the file with the pid_file directive\n"
-    "  -p, --pid-file FILE   signals without checking a file first\n"
-    "\n"
-    "Exit codes: 0 the process was told, 1 the file or the process is not usable, 2 wrong "
-    "arguments.";
-
-static const char version_help[] = "  --json   one JSON object";
-
-static const char help_help[] =
-    "  larder help COMMAND      the options of a command\n"
-    "  larder help example      a commented proxy.conf with every directive\n"
-    "  larder help directives   the reference of proxy.conf (Markdown)";
-
-const struct command commands[] = {
-    {"run", "run [-c FILE | --upstream URL [--listen ADDRESS]]", "serve", run_help, NULL},
-    {"check", "check [-c FILE] [-q]", "validate a proxy.conf and print its routes", check_help,
-     cli_check},
-    {"reload", "reload [-c FILE | --pid-file FILE]",
-     "have a running larder read its file again", reload_help, cli_reload},
-    {"version", "version [--json]", "print versions", version_help, cli_version},
-    {"help", "help [COMMAND | example | directives]", "explain", help_help, cli_help},
-    {NULL, NULL, NULL, NULL, NULL},
+#define COMMAND_OPTION(...)
+#define COMMAND_EXIT(...)
+#define COMMAND_EXAMPLE(...)
+#define COMMAND(id, arguments, words, brief, text) {#id, arguments, words, brief, text},
+const struct command commands[COMMAND_COUNT] = {
+#include "tbl/commands.def"
 };
+#undef COMMAND
+#define COMMAND(...)
+
+#undef COMMAND_OPTION
+#define COMMAND_OPTION(command, name, letter, value, text) \
+    {COMMAND_##command, name, letter, value, text},
+const struct command_option command_options[] = {
+#include "tbl/commands.def"
+};
+#undef COMMAND_OPTION
+#define COMMAND_OPTION(...)
+
+#undef COMMAND_EXIT
+#define COMMAND_EXIT(command, code, text) {COMMAND_##command, code, text},
+const struct command_exit command_exits[] = {
+#include "tbl/commands.def"
+};
+#undef COMMAND_EXIT
+#define COMMAND_EXIT(...)
+
+#undef COMMAND_EXAMPLE
+#define COMMAND_EXAMPLE(command, line, text) {COMMAND_##command, line, text},
+const struct command_example command_examples[] = {
+#include "tbl/commands.def"
+};
+
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+const size_t command_n_options = COUNT(command_options);
+const size_t command_n_exits = COUNT(command_exits);
+const size_t command_n_examples = COUNT(command_examples);
 
 const struct command *command_find(const char *name)
 {
-    for (const struct command *c = commands; c->name != NULL; c++) {
-        if (strcmp(c->name, name) == 0) {
-            return c;
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(commands[i].name, name) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+const struct command_option *command_option_find(enum command_id id, const char *name)
+{
+    for (size_t i = 0; i < command_n_options; i++) {
+        if (command_options[i].command == id && strcmp(command_options[i].name, name) == 0) {
+            return &command_options[i];
         }
     }
     return NULL;

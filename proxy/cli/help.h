@@ -1,15 +1,21 @@
 /*
- * `larder help [COMMAND | example | directives]` and what a wrong command is answered with.
+ * Help, printed from the table of commands, and what a wrong command is answered with.
  */
 #ifndef CLI_HELP_H
 #define CLI_HELP_H
 
 #include <stdio.h>
 
-int cli_help(int argc, char **argv);
+#include "cli/command.h"
 
 /* The list of commands. */
 void help_overview(FILE *out);
+
+/* "usage: larder check …". */
+void help_usage(enum command_id id, FILE *out);
+
+/* All that is known of one command. */
+void help_command(enum command_id id, FILE *out);
 
 /* "unknown command X; did you mean Y?" on stderr. Returns EXIT_USAGE. */
 int help_unknown(const char *word);

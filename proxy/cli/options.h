@@ -1,6 +1,8 @@
 /*
- * Arguments of subcommands: `-c FILE`, `--name VALUE`, `--name=VALUE` and flags, with "did you
- * mean" for what is not known. Nothing is allocated; values point into argv.
+ * Arguments of commands: `-c FILE`, `--name VALUE`, `--name=VALUE`, flags and words, with "did
+ * you mean" for what is not known. Letters and value names come from the command's rows in
+ * tbl/commands.def: a command binds each of its rows, no more and no less. Nothing is
+ * allocated; values point into argv.
  */
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
@@ -8,21 +10,25 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "cli/command.h"
+
 struct config_report;
 
-/* Exit codes of every subcommand. */
-enum exit_code {
-    EXIT_OK = 0,
-    EXIT_FAILED = 1, /* the file, the network or the process asked said no */
-    EXIT_USAGE = 2,  /* wrong arguments */
+#define OPTION_LIST_MAX 64
+
+/* Words, or the values of an option that may be repeated. */
+struct option_list {
+    const char *list[OPTION_LIST_MAX];
+    size_t n;
+    size_t max; /* set by the caller: more is wrong; at most OPTION_LIST_MAX */
 };
 
-/* One option that a command knows; --help and -h are known to all. */
+/* Where an option's value goes: one of the three is set. */
 struct option_spec {
-    const char *name;   /* "--config" */
-    char letter;        /* 'c' for -c; 0: none */
-    const char **value; /* where its value goes; NULL: a flag */
-    bool *flag;         /* set by a flag */
+    const char *name;           /* "--config", as in tbl/commands.def */
+    const char **value;         /* its value; NULL before */
+    bool *flag;                 /* set by a flag */
+    struct option_list *values; /* for an option that may be repeated */
 };
 
 enum options_result {
@@ -31,13 +37,20 @@ enum options_result {
     OPTIONS_WRONG, /* the error was printed: exit EXIT_USAGE */
 };
 
-/* Reads argv[1..] of a command of cli/command.h; specs end with one without a name. A value
- * given twice is an error, so is an argument that is no option. */
-enum options_result options_parse(const char *command, int argc, char **argv,
-                                  const struct option_spec *specs);
+/* Reads argv[1..]; specs end with one without a name. Arguments that are no option go to
+ * *words (NULL: there may be none), as does all behind `--`. A value given twice is an error
+ * unless it has a list. Aborts when the specs and the command's rows differ. */
+enum options_result options_parse(enum command_id command, int argc, char **argv,
+                                  const struct option_spec *specs, struct option_list *words);
+
+/* The exit code after OPTIONS_HELP or OPTIONS_WRONG. */
+static inline int options_exit(enum options_result r)
+{
+    return r == OPTIONS_HELP ? EXIT_OK : EXIT_USAGE;
+}
 
 /* Prints "larder: …" and how to get help on stderr. Returns EXIT_USAGE. */
-int options_error(const char *command, const char *fmt, ...)
+int options_error(enum command_id command, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* Prints what reading a configuration found on stderr, and frees it. */

@@ -2,8 +2,6 @@
  * SIGHUP by pid file. A stale file may name a process that has nothing to do with Larder, and
  * SIGHUP would end it: the process must run under the name of this program.
  */
-#include "cli/reload.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -13,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "cli/command.h"
 #include "cli/options.h"
 #include "config.h"
 
@@ -93,16 +92,14 @@ static char *find_pid_file(const char *path)
 int cli_reload(int argc, char **argv)
 {
     const char *config = NULL, *given = NULL;
-    const struct option_spec specs[] = {{"--config", 'c', &config, NULL},
-                                        {"--pid-file", 'p', &given, NULL},
-                                        {NULL, 0, NULL, NULL}};
-    switch (options_parse("reload", argc, argv, specs)) {
-    case OPTIONS_HELP: return EXIT_OK;
-    case OPTIONS_WRONG: return EXIT_USAGE;
-    case OPTIONS_OK: break;
+    const struct option_spec specs[] = {
+        {.name = "--config", .value = &config}, {.name = "--pid-file", .value = &given}, {0}};
+    enum options_result r = options_parse(COMMAND_reload, argc, argv, specs, NULL);
+    if (r != OPTIONS_OK) {
+        return options_exit(r);
     }
     if (config != NULL && given != NULL) {
-        return options_error("reload", "give either --config or --pid-file");
+        return options_error(COMMAND_reload, "give either --config or --pid-file");
     }
     if (given != NULL) {
         return signal_by_file(given);

@@ -57,21 +57,22 @@ static struct settings *settings_of_arguments(const char *upstream, const char *
 bool run_options_read(int argc, char **argv, struct run_options *out, int *code)
 {
     const char *config = NULL, *upstream = NULL, *listen = NULL;
-    const struct option_spec specs[] = {{"--config", 'c', &config, NULL},
-                                        {"--upstream", 'u', &upstream, NULL},
-                                        {"--listen", 'l', &listen, NULL},
-                                        {NULL, 0, NULL, NULL}};
-    enum options_result r = options_parse("run", argc, argv, specs);
-    *code = r == OPTIONS_HELP ? EXIT_OK : EXIT_USAGE;
+    const struct option_spec specs[] = {{.name = "--config", .value = &config},
+                                        {.name = "--upstream", .value = &upstream},
+                                        {.name = "--listen", .value = &listen},
+                                        {0}};
+    enum options_result r = options_parse(COMMAND_run, argc, argv, specs, NULL);
+    *code = options_exit(r);
     if (r != OPTIONS_OK) {
         return false;
     }
     if (upstream == NULL && listen != NULL) {
-        options_error("run", "--listen goes with --upstream; a file has its own `listen`");
+        options_error(COMMAND_run,
+                      "--listen goes with --upstream; a file has its own `listen`");
         return false;
     }
     if (upstream != NULL && config != NULL) {
-        options_error("run", "give either --config or --upstream");
+        options_error(COMMAND_run, "give either --config or --upstream");
         return false;
     }
     struct config_report report = {0};

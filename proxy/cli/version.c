@@ -2,8 +2,6 @@
  * Versions as the libraries say them at run time: those are the ones with or without the
  * security fixes, whatever the headers at build time were.
  */
-#include "cli/version.h"
-
 #include <stdio.h>
 
 #include <cjson/cJSON.h>
@@ -12,16 +10,16 @@
 #include <openssl/crypto.h>
 #include <xxhash.h>
 
+#include "cli/command.h"
 #include "cli/options.h"
 
 int cli_version(int argc, char **argv)
 {
     bool json = false;
-    const struct option_spec specs[] = {{"--json", 0, NULL, &json}, {NULL, 0, NULL, NULL}};
-    switch (options_parse("version", argc, argv, specs)) {
-    case OPTIONS_HELP: return EXIT_OK;
-    case OPTIONS_WRONG: return EXIT_USAGE;
-    case OPTIONS_OK: break;
+    const struct option_spec specs[] = {{.name = "--json", .flag = &json}, {0}};
+    enum options_result r = options_parse(COMMAND_version, argc, argv, specs, NULL);
+    if (r != OPTIONS_OK) {
+        return options_exit(r);
     }
     const char *format = json
                              ? "{\"larder\":\"%s\",\"libevent\":\"%s\",\"llhttp\":\"%d.%d.%d\","

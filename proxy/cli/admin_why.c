@@ -1,0 +1,113 @@
+/*
+ * The words for what can go wrong between a command and the admin plane. A problem document
+ * (RFC 9457) speaks for itself; all else is guessed at from what users get wrong most often.
+ */
+#include "cli/admin_why.h"
+
+#include <errno.h>
+
+#include "base/json.h"
+#include "base/units.h"
+#include "cli/term.h"
+
+static void cannot_connect(const struct admin_failure *f, struct strbuf *out)
+{
+    switch (f->error) {
+    case ECONNREFUSED:
+        strbuf_addf(out,
+                    "nothing listens on %s; is larder running, with this address as `admin` "
+                    "in its proxy.conf?",
+                    f->address);
+        break;
+    case ENOENT:
+        strbuf_addf(out, "there is no socket %s; is larder running?",
+                    f->socket != NULL ? f->socket : f->address);
+        break;
+    case EACCES:
+    case EPERM:
+        strbuf_addf(out, "no permission to connect to %s; run as larder's user or as root",
+                    f->address);
+        break;
+    default:
+        strbuf_addf(out, "cannot connect to %s: %s", f->address,
+                    f->error != 0              ? strerror((int)f->error)
+                    : f->curl_words[0] != '\0' ? f->curl_words
+                                               : curl_easy_strerror(f->curl));
+    }
+}
+
+enum exit_code admin_why_no_answer(const struct admin_failure *f, struct strbuf *out)
+{
+    char time[UNITS_TEXT_MAX];
+    switch (f->curl) {
+    case CURLE_COULDNT_CONNECT: cannot_connect(f, out); break;
+    case CURLE_COULDNT_RESOLVE_HOST:
+        strbuf_addf(out, "there is no host of the name in %s", f->address);
+        break;
+    case CURLE_OPERATION_TIMEDOUT:
+        duration_text(f->timeout, time);
+        strbuf_addf(out, "%s did not answer within %s; --timeout gives it longer", f->address,
+                    time);
+        break;
+    case CURLE_ABORTED_BY_CALLBACK: strbuf_addf(out, "interrupted"); break;
+    case CURLE_WRITE_ERROR:
+        strbuf_addf(out, "the answer of %s is too large", f->address);
+        break;
+    case CURLE_GOT_NOTHING:
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+    case CURLE_PARTIAL_FILE:
+        strbuf_addf(out, "%s closed the connection before its answer was complete", f->address);
+        break;
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_WEIRD_SERVER_REPLY:
+        strbuf_addf(out, "%s does not speak HTTP; is it the address of `admin`?", f->address);
+        break;
+    default:
+        strbuf_addf(out, "cannot ask %s: %s", f->address,
+                    f->curl_words[0] != '\0' ? f->curl_words : curl_easy_strerror(f->curl));
+    }
+    return EXIT_UNREACHABLE;
+}
+
+enum exit_code admin_why_stranger(const struct admin_failure *f, struct strbuf *out)
+{
+    strbuf_addf(out,
+                "what answers on %s is not an admin plane (%s); give the address of `admin`, "
+                "not of `listen`",
+                f->address, f->json == NULL ? "its answer is not JSON" : "a member is missing");
+    return EXIT_UNREACHABLE;
+}
+
+/* The `detail` or else the `title` of a problem document; empty: it is none. */
+static struct str problem_text(const struct cJSON *json)
+{
+    struct str detail = json_string(json_get(json, STR("detail")));
+    return detail.n > 0 ? detail : json_string(json_get(json, STR("title")));
+}
+
+enum exit_code admin_why_refused(const struct admin_failure *f, struct strbuf *out)
+{
+    struct str text = problem_text(f->json);
+    if (f->status == 401) {
+        strbuf_addf(out,
+                    f->token ? "%s refused the token; it must be that of `admin … token=`: set "
+                               "LARDER_TOKEN or --token-file"
+                             : "%s wants a token; set LARDER_TOKEN or --token-file",
+                    f->address);
+        return EXIT_UNREACHABLE;
+    }
+    if (f->status == 421) {
+        strbuf_addf(out,
+                    "%s does not go by this name; give --admin the address as it stands in "
+                    "proxy.conf",
+                    f->address);
+        return EXIT_UNREACHABLE;
+    }
+    if (text.n == 0 && f->json == NULL) {
+        return admin_why_stranger(f, out);
+    }
+    term_add(out, text);
+    strbuf_addf(out, "%s(%s answered %ld)", text.n > 0 ? " " : "", f->address, f->status);
+    return f->status == 403 ? EXIT_UNREACHABLE : EXIT_FAILED;
+}

@@ -1,0 +1,131 @@
+/*
+ * One pass over UTF-8 (RFC 3629); what is not well-formed is shown byte for byte as \xHH.
+ */
+#include "cli/term.h"
+
+/* How the characters that may not be shown are written. */
+enum style {
+    STYLE_LINE, /* newline and tab too */
+    STYLE_TEXT, /* newline and tab stay */
+    STYLE_JSON, /* whitespace between values becomes a blank */
+};
+
+/* Length of the well-formed sequence at p, 0 when there is none. */
+static size_t decode(const unsigned char *p, size_t n, uint32_t *code)
+{
+    if (p[0] < 0x80) {
+        *code = p[0];
+        return 1;
+    }
+    size_t len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+    if (p[0] < 0xc2 || p[0] > 0xf4 || n < len) {
+        return 0;
+    }
+    uint32_t v = p[0] & (0xffu >> (len + 1));
+    for (size_t i = 1; i < len; i++) {
+        if ((p[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+        v = v << 6 | (p[i] & 0x3f);
+    }
+    static const uint32_t least[] = {0x80, 0x800, 0x10000};
+    if (v < least[len - 2] || v > 0x10ffff || (v >= 0xd800 && v <= 0xdfff)) {
+        return 0;
+    }
+    *code = v;
+    return len;
+}
+
+/* Controls (C0, DEL, C1), line separators, marks and overrides of direction, characters
+ * without width that hide in a name. */
+static bool is_unsafe(uint32_t c)
+{
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xad || c == 0x61c ||
+           (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
+           (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb) ||
+           (c >= 0xe0000 && c <= 0xe0fff);
+}
+
+static void add_unsafe(struct strbuf *out, uint32_t code, enum style style)
+{
+    if (style == STYLE_JSON && code < 0x20) {
+        strbuf_add_char(out, ' ');
+    } else if (style != STYLE_JSON && code < 0x80) {
+        strbuf_addf(out, "\\x%02x", (unsigned)code);
+    } else if (code <= 0xffff) {
+        strbuf_addf(out, "\\u%04x", (unsigned)code);
+    } else {
+        strbuf_addf(out, "\\u%04x\\u%04x", (unsigned)(0xd7c0 + (code >> 10)),
+                    (unsigned)(0xdc00 + (code & 0x3ff)));
+    }
+}
+
+static void add(struct strbuf *out, struct str s, enum style style)
+{
+    const unsigned char *p = (const unsigned char *)s.p;
+    for (size_t i = 0; i < s.n;) {
+        uint32_t code;
+        size_t len = decode(p + i, s.n - i, &code);
+        if (len == 0) {
+            strbuf_addf(out, "\\x%02x", p[i]);
+            len = 1;
+        } else if (is_unsafe(code) && (style != STYLE_TEXT || (code != '\n' && code != '\t'))) {
+            add_unsafe(out, code, style);
+        } else {
+            strbuf_add(out, p + i, len);
+        }
+        i += len;
+    }
+}
+
+static void print(FILE *out, struct str s, enum style style)
+{
+    struct strbuf text = {0};
+    add(&text, s, style);
+    fwrite(text.p, 1, text.n, out);
+    strbuf_free(&text);
+}
+
+void term_add(struct strbuf *out, struct str s)
+{
+    add(out, s, STYLE_LINE);
+}
+
+void term_print(FILE *out, struct str s)
+{
+    print(out, s, STYLE_LINE);
+}
+
+void term_print_text(FILE *out, struct str s)
+{
+    print(out, s, STYLE_TEXT);
+}
+
+void term_print_json(FILE *out, struct str json)
+{
+    while (json.n > 0 && (unsigned char)json.p[json.n - 1] <= ' ') {
+        json.n--;
+    }
+    print(out, json, STYLE_JSON);
+    fputc('\n', out);
+}
+
+size_t term_columns(struct str s)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        count += ((unsigned char)s.p[i] & 0xc0) != 0x80;
+    }
+    return count;
+}
+
+struct str term_head(struct str s, size_t wanted)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        if (((unsigned char)s.p[i] & 0xc0) != 0x80 && count++ == wanted) {
+            return str_make(s.p, i);
+        }
+    }
+    return s;
+}
