@@ -388,6 +388,35 @@ struct redis_settings {
     msec_t breaker_max;        /* its longest back-off */
 };
 
+/* What an alert looks at. */
+enum alert_kind {
+    ALERT_HIT_RATE,     /* limit in percent */
+    ALERT_ERRORS,       /* limit: a number in the window */
+    ALERT_JOURNAL_LAG,  /* limit in milliseconds */
+    ALERT_REDIS_DOWN,   /* no limit */
+    ALERT_BREAKER_OPEN, /* no limit */
+};
+
+enum alert_compare {
+    ALERT_BELOW,
+    ALERT_AT_MOST,
+    ALERT_ABOVE,
+    ALERT_AT_LEAST,
+};
+
+/* alert CONDITION [for D] url=… [secret=…] [repeat=…] [requests=…] */
+struct alert_settings {
+    struct str text; /* the condition in one form, "hit_rate<50% for 5m": names the alert */
+    enum alert_kind kind;
+    enum alert_compare compare; /* kinds with a limit */
+    int64_t limit;
+    msec_t window;     /* `for`: what is counted or averaged, or how long it has to last */
+    unsigned requests; /* ALERT_HIT_RATE: fewer in the window say nothing */
+    struct str url;    /* http or https; may hold a secret */
+    struct str secret; /* of the signature; empty: not signed */
+    msec_t repeat;     /* while it lasts, tell again; -1: once */
+};
+
 struct settings {
     struct arena arena; /* owns all that is referenced below */
     atomic_uint refs;
@@ -403,6 +432,9 @@ struct settings {
     size_t n_jwts;
     struct identity_settings *identities;
     size_t n_identities;
+
+    struct alert_settings *alerts;
+    size_t n_alerts;
 
     struct redis_settings redis;
     struct str state_dir; /* folder for what must survive a restart; empty: none */

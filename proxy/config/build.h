@@ -133,6 +133,10 @@ struct conf_span conf_part(const struct conf_arg *arg, size_t from, size_t len);
 bool conf_cidrs(struct conf_build *b, const struct conf_arg *args, size_t n,
                 struct cidr_set *set);
 
+/* set_identity.c: the content of a secret file without one newline at its end; false with a
+ * message. */
+bool conf_secret_file(struct conf_build *b, const struct conf_arg *arg, struct str *out);
+
 /* Does the set hold every IPv4 or every IPv6 address? */
 bool conf_cidrs_open(const struct cidr_set *set);
 
@@ -145,7 +149,7 @@ conf_setter set_listen, set_proxy_protocol_from, set_workers, set_limits, set_tr
     set_identity, set_hash_key, set_use_upstream, set_ttl, set_scope, set_key, set_query,
     set_status, set_store, set_store_if, set_bypass, set_client_cache_control,
     set_forward_headers, set_tag, set_invalidate, set_upgrade, set_timeout, set_header,
-    set_cors;
+    set_cors, set_alert;
 
 /* Names of a site, from `hosts` and `host`. */
 void conf_add_hosts(struct conf_build *b, const struct conf_arg *args, size_t n,

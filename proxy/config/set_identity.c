@@ -19,8 +19,7 @@ static const struct {
 #define ALGS_HMAC    ((unsigned)(JWT_HS256 | JWT_HS384 | JWT_HS512))
 #define ALGS_RSA     ((unsigned)(JWT_RS256 | JWT_PS256))
 
-/* The content of a secret file without one newline at its end; false with a message. */
-static bool read_secret(struct conf_build *b, const struct conf_arg *arg, struct str *out)
+bool conf_secret_file(struct conf_build *b, const struct conf_arg *arg, struct str *out)
 {
     const char *why = conf_file_read(arg->value.p, CONF_MAX_SECRET, false, b->keep, out, NULL);
 
@@ -155,7 +154,7 @@ static void load_key(struct conf_build *b, const struct conf_arg *key, struct jw
         }
     } else {
         j->secret = key->value;
-        bool read = str_eq(key->name, STR("secret")) || read_secret(b, key, &j->secret);
+        bool read = str_eq(key->name, STR("secret")) || conf_secret_file(b, key, &j->secret);
         if (read && j->secret.n < MIN_JWT_SECRET) {
             conf_error(b->d, key->at, "the secret has %zu bytes; HS* needs at least %d",
                        j->secret.n, MIN_JWT_SECRET);
@@ -399,7 +398,7 @@ void set_hash_key(struct conf_build *b, const struct conf_stmt *s, void *target)
     }
     if (value != NULL) {
         out->hash_key = value->value;
-    } else if (file->value.n == 0 || !read_secret(b, file, &out->hash_key)) {
+    } else if (file->value.n == 0 || !conf_secret_file(b, file, &out->hash_key)) {
         return;
     }
     if (out->hash_key.n < MIN_HASH_KEY) {

@@ -1,0 +1,35 @@
+/*
+ * The alerts of proxy.conf: every second the control thread takes a sample of the statistics,
+ * looks at each rule and hands what begins or ends to the thread that delivers webhooks.
+ * Everything on the control thread. Nothing runs where no alert is configured.
+ */
+#ifndef ADMIN_ALERT_H
+#define ADMIN_ALERT_H
+
+#include <stddef.h>
+
+#include "admin/alert_hook.h"
+#include "admin/alert_rule.h"
+#include "settings.h"
+
+struct alert;
+struct loop;
+
+/* Fills in everything of a sample but its time. */
+typedef void alert_sample_fn(void *ctx, struct alert_sample *out);
+
+/* Never NULL. Keeps a reference to the settings. */
+struct alert *alert_new(struct loop *loop, struct settings *settings, alert_sample_fn *sample,
+                        void *ctx) __attribute__((warn_unused_result));
+/* Before its loop. NULL is allowed. */
+void alert_free(struct alert *a);
+
+/* The settings after a reload. Alerts that are still there keep their state; those that are
+ * gone while they fire are reported as resolved. */
+void alert_reload(struct alert *a, struct settings *settings);
+
+/* The rules as of the last second, and how deliveries went. */
+const struct alert_rule *alert_rules(const struct alert *a, size_t *n);
+struct alert_hook_counts alert_counts(const struct alert *a);
+
+#endif
