@@ -58,7 +58,7 @@ static size_t read_request(int fd, char *out, size_t cap)
         const char *length = strstr(out, "Content-Length: ");
         const char *end = strstr(out, "\r\n\r\n");
         if (end != NULL && length != NULL &&
-            (size_t)(out + n - end - 4) >= (size_t)atoi(length + 16)) {
+            (size_t)(out + n - end - 4) >= strtoul(length + 16, NULL, 10)) {
             break;
         }
     }
@@ -189,7 +189,7 @@ static void test_request(void **state)
     snprintf(stamp, sizeof(stamp), "%s", field_of(request, "Larder-Timestamp"));
     alert_event_sign(STR(SECRET), str_from(stamp), STR("{\"id\":\"a-1\"}"), signature);
     assert_string_equal(field_of(request, "Larder-Signature"), signature);
-    assert_true(llabs(atoll(stamp) * 1000 - (long long)clock_wall()) < 60000);
+    assert_true(llabs(strtoll(stamp, NULL, 10) * 1000 - (long long)clock_wall()) < 60000);
     alert_hook_free(h);
     receiver_stop(&r);
 }
