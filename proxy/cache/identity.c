@@ -28,6 +28,7 @@ struct resolver {
     msec_t now;              /* wall time */
     struct arena *arena;
     struct identity_result *out;
+    struct identity_notes *notes;                 /* may be NULL */
     enum reason reasons[SETTINGS_MAX_IDENTITIES]; /* of the unknown ones */
     enum reason refused; /* the weightiest reason why nobody is authenticated */
 };
@@ -119,9 +120,12 @@ static enum reason token_find(const struct msg *request, const struct jwt_settin
 
 /* ---- tokens ----------------------------------------------------------------------------- */
 
-static void log_refused(const struct jwt_settings *jwt, const char *why)
+static enum reason refused(const struct jwt_settings *jwt, struct jwt_memo *memo,
+                           const char *why)
 {
     log_debug("jwt %.*s: token refused: %s", STR_ARG(jwt->name), why);
+    memo->why = why;
+    return REASON_BAD_IDENTITY;
 }
 
 /* The claims that are identities, into memo; its values lie in the arena. */
@@ -149,10 +153,11 @@ static enum reason token_judge(const struct resolver *r, const struct jwt_settin
     struct jwt t;
     const char *why = "its signature is not by a key of this jwt";
     uint64_t generation;
+    *memo = (struct jwt_memo){0};
     if (!jwt_parse(token, r->arena, &t, &why)) {
-        log_refused(jwt, why);
-        return REASON_BAD_IDENTITY;
+        return refused(jwt, memo, why);
     }
+    memo->alg = (uint8_t)t.alg;
     struct jwk_set *set = jwks_get(k->jwks, jwt->index, &generation);
     if (set == NULL) {
         return REASON_IDENTITY_KEYS;
@@ -160,10 +165,9 @@ static enum reason token_judge(const struct resolver *r, const struct jwt_settin
     enum jwt_verdict verdict = jwt_verify(&t, set, jwt->algs);
     jwk_set_unref(set);
     if (verdict == JWT_NO_KEY) {
-        log_refused(jwt, "no key has its kid");
+        refused(jwt, memo, "no key has its kid");
         return jwks_want(k->jwks, jwt->index) ? REASON_IDENTITY_KEYS : REASON_BAD_IDENTITY;
     }
-    *memo = (struct jwt_memo){0};
     struct jwt_claims claims;
     if (verdict == JWT_VERIFIED && jwt_read_claims(&t, jwt, &claims, &why)) {
         memo->verified = true;
@@ -172,7 +176,7 @@ static enum reason token_judge(const struct resolver *r, const struct jwt_settin
         claims_collect(r, k->jwt_masks[jwt->index], &claims, memo);
         jwt_claims_fini(&claims);
     } else {
-        log_refused(jwt, why);
+        refused(jwt, memo, why);
     }
     struct jwt_memo_key key;
     jwt_memo_key(token, generation, &key);
@@ -194,6 +198,7 @@ static enum reason token_resolve(const struct resolver *r, const struct jwt_sett
         return REASON_IDENTITY_KEYS;
     }
     if (token.n > JWT_MAX_TOKEN) {
+        memo->why = "longer than 8 KiB";
         return REASON_BAD_IDENTITY;
     }
     struct jwt_memo_key key;
@@ -207,8 +212,14 @@ static enum reason token_resolve(const struct resolver *r, const struct jwt_sett
             return reason;
         }
     }
-    bool valid = memo->verified && r->now >= memo->not_before && r->now < memo->expires;
-    return valid ? REASON_NONE : REASON_BAD_IDENTITY;
+    if (!memo->verified) {
+        return REASON_BAD_IDENTITY;
+    }
+    if (r->now < memo->not_before || r->now >= memo->expires) {
+        memo->why = r->now >= memo->expires ? "it has expired" : "it is not valid yet";
+        return REASON_BAD_IDENTITY;
+    }
+    return REASON_NONE;
 }
 
 /* Notes that a jwt or header identity is valid, or why not: what may still come right weighs
@@ -221,6 +232,12 @@ static void note_authentication(struct resolver *r, enum reason reason)
                r->refused == REASON_NO_IDENTITY) {
         r->refused = reason;
     }
+}
+
+/* For whoever asked for it. */
+static void note(struct identity_note *out, enum reason reason, const struct jwt_memo *memo)
+{
+    *out = (struct identity_note){reason, memo->why, memo->alg};
 }
 
 static uint32_t used_field(struct str cookie)
@@ -248,7 +265,14 @@ static void resolve_jwt(struct resolver *r, const struct jwt_settings *jwt, uint
             r->out->values[i].known = true;
         } else {
             r->reasons[i] = reason == REASON_NONE ? REASON_NO_IDENTITY : reason;
+            memo.why = reason == REASON_NONE ? "the token has no such claim" : memo.why;
         }
+        if (r->notes != NULL) {
+            note(&r->notes->each[i], r->reasons[i], &memo);
+        }
+    }
+    if (r->notes != NULL) {
+        note(&r->notes->anybody, reason, &memo);
     }
 }
 
@@ -305,6 +329,11 @@ static void resolve_other(struct resolver *r, const struct identity_settings *id
         id->source == IDENTITY_HEADER ? resolve_header(r, id) : resolve_credential(r, id);
     r->out->values[id->index].known = reason == REASON_NONE;
     r->reasons[id->index] = reason;
+    if (r->notes != NULL) {
+        bool stranger = id->source == IDENTITY_HEADER && !cidr_match(&id->trusted, r->peer);
+        r->notes->each[id->index] = (struct identity_note){
+            reason, stranger ? "this peer is not trusted to set the field" : NULL, 0};
+    }
 }
 
 /* ---- one request ------------------------------------------------------------------------ */
@@ -329,7 +358,7 @@ static void resolve_anybody(struct resolver *r, uint32_t mask)
 void identity_resolve(struct identity_keys *k, const struct settings *settings, uint32_t mask,
                       bool authenticated, const struct msg *request, const struct addr *peer,
                       const uint8_t hash_key[32], msec_t now, struct arena *a,
-                      struct identity_result *out)
+                      struct identity_notes *notes, struct identity_result *out)
 {
     *out = (struct identity_result){.reason = REASON_NONE};
     struct resolver r = {
@@ -341,7 +370,11 @@ void identity_resolve(struct identity_keys *k, const struct settings *settings, 
         .now = now,
         .arena = a,
         .out = out,
+        .notes = notes,
     };
+    if (notes != NULL) {
+        notes->mask = mask;
+    }
     for (size_t j = 0; j < settings->n_jwts && mask != 0; j++) {
         if ((k->jwt_masks[j] & mask) != 0) {
             resolve_jwt(&r, &settings->jwts[j], k->jwt_masks[j] & mask);

@@ -56,6 +56,20 @@ enum identity_used {
     IDENTITY_USED_COOKIE = 1 << 1, /* some cookie; which one is the directive's */
 };
 
+/* How one identity came out. */
+struct identity_note {
+    enum reason reason; /* REASON_NONE: it is known */
+    const char *why;    /* a refusal's constant text, where there is one; may be NULL */
+    unsigned alg;       /* of the token, one bit of enum jwt_alg; 0: none was looked at */
+};
+
+/* For whoever wants to know more than one reason (flow/explain). */
+struct identity_notes {
+    struct identity_note each[SETTINGS_MAX_IDENTITIES]; /* of the mask */
+    struct identity_note anybody; /* of the last token that was looked at */
+    uint32_t mask;                /* identities that were asked for */
+};
+
 /*
  * Resolves the identities of `mask` (and, if `authenticated`, whether any is valid). peer is
  * the connection's peer (for header identities); now is wall time. Each token is verified once
@@ -65,12 +79,12 @@ enum identity_used {
  * Reasons: REASON_NO_IDENTITY when what it comes from is absent (no bearer token, no such
  * cookie or field, a valid token without the claim), REASON_BAD_IDENTITY when it is there and
  * refused (also two Authorization lines, or a cookie sent twice), REASON_IDENTITY_KEYS when no
- * key for the token is there yet but one may come.
+ * key for the token is there yet but one may come. notes (may be NULL) are written beside it.
  */
 void identity_resolve(struct identity_keys *k, const struct settings *settings, uint32_t mask,
                       bool authenticated, const struct msg *request, const struct addr *peer,
                       const uint8_t hash_key[32], msec_t now, struct arena *a,
-                      struct identity_result *out);
+                      struct identity_notes *notes, struct identity_result *out);
 
 /* Removes identity fields that an untrusted peer sent (header identities), before anything
  * reads or forwards the request; from any peer, other spellings of such a field with '_' for

@@ -27,22 +27,33 @@
 #define ALGS_HMAC     ((unsigned)(JWT_HS256 | JWT_HS384 | JWT_HS512))
 #define ALGS_RSA      ((unsigned)(JWT_RS256 | JWT_PS256))
 
+static const struct {
+    struct str name;
+    unsigned alg;
+} algs[] = {
+    {{"HS256", 5}, JWT_HS256}, {{"HS384", 5}, JWT_HS384}, {{"HS512", 5}, JWT_HS512},
+    {{"RS256", 5}, JWT_RS256}, {{"PS256", 5}, JWT_PS256}, {{"ES256", 5}, JWT_ES256},
+    {{"EdDSA", 5}, JWT_EDDSA},
+};
+
 unsigned jwk_alg_lookup(struct str name)
 {
-    static const struct {
-        struct str name;
-        unsigned alg;
-    } algs[] = {
-        {{"HS256", 5}, JWT_HS256}, {{"HS384", 5}, JWT_HS384}, {{"HS512", 5}, JWT_HS512},
-        {{"RS256", 5}, JWT_RS256}, {{"PS256", 5}, JWT_PS256}, {{"ES256", 5}, JWT_ES256},
-        {{"EdDSA", 5}, JWT_EDDSA},
-    };
     for (size_t i = 0; i < sizeof(algs) / sizeof(algs[0]); i++) {
         if (str_eq(algs[i].name, name)) {
             return algs[i].alg;
         }
     }
     return 0;
+}
+
+struct str jwk_alg_name(unsigned alg)
+{
+    for (size_t i = 0; i < sizeof(algs) / sizeof(algs[0]); i++) {
+        if (algs[i].alg == alg) {
+            return algs[i].name;
+        }
+    }
+    return STR("");
 }
 
 /* ---- strength -------------------------------------------------------------------------- */

@@ -57,6 +57,9 @@ struct jwk_set {
  * among them. */
 unsigned jwk_alg_lookup(struct str name);
 
+/* Its name as tokens spell it ("RS256"); "" for what is not one bit of enum jwt_alg. */
+struct str jwk_alg_name(unsigned alg);
+
 /*
  * A JWK set, or a single JWK. Keys that are not usable (other types and curves, weak or
  * malformed ones, those whose use, key_ops or alg is not verification with an algorithm known

@@ -30,6 +30,8 @@ struct jwt_memo_key {
 /* What is known of it. */
 struct jwt_memo {
     bool verified;     /* signature, issuer and audience are good; else refused for good */
+    uint8_t alg;       /* its algorithm, one bit of enum jwt_alg; 0: not known */
+    const char *why;   /* not verified: a constant text */
     msec_t not_before; /* verified: wall times between which it is valid */
     msec_t expires;
     uint32_t known;     /* verified: identities (bits by index) that have a value … */

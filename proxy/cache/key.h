@@ -31,6 +31,17 @@ struct key_context {
     const struct identity_value *identities; /* settings->n_identities of them */
     struct str body_hash;                    /* KEY_BODY; hex, empty when there is none */
     const uint8_t *hash_key;                 /* 32 bytes, for cookies and credential fields */
+    struct key_notes *notes; /* what becomes of parameters is noted here; may be NULL */
+};
+
+#define KEY_NOTES_MAX 32 /* of each kind; more are counted only */
+
+/* Parameters (decoded names) that do not enter a name. Slices of the request or its arena. */
+struct key_notes {
+    struct str dropped[KEY_NOTES_MAX]; /* stripped: tracking, or unlisted=drop */
+    size_t n_dropped;
+    struct str unlisted[KEY_NOTES_MAX]; /* make the request pass */
+    size_t n_unlisted;
 };
 
 /* The query as this route keys and forwards it. */

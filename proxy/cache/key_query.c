@@ -142,6 +142,22 @@ static size_t count_elements(struct str query)
     return n;
 }
 
+static void note_name(struct str *list, size_t *n, struct str name)
+{
+    if (*n < KEY_NOTES_MAX) {
+        list[*n] = name;
+    }
+    ++*n;
+}
+
+/* A parameter that is stripped. */
+static void note_dropped(const struct key_context *kc, struct str name)
+{
+    if (kc->notes != NULL) {
+        note_name(kc->notes->dropped, &kc->notes->n_dropped, name);
+    }
+}
+
 /* Collects what the route keeps; false when a parameter makes the request pass. */
 static bool collect(const struct key_context *kc, struct arena *a, struct element *list,
                     size_t *n)
@@ -150,7 +166,8 @@ static bool collect(const struct key_context *kc, struct arena *a, struct elemen
     struct str rest = kc->target->query;
     struct str raw;
     size_t index = 0;
-    while (rest.n > 0) {
+    bool keyed = true;
+    while (rest.n > 0 && (keyed || kc->notes != NULL)) {
         size_t end = str_index(rest, '&');
         raw = str_make(rest.p, end);
         rest = str_skip(rest, end + 1);
@@ -160,15 +177,19 @@ static bool collect(const struct key_context *kc, struct arena *a, struct elemen
         size_t equals = str_index(raw, '=');
         struct str name = decode_name(str_make(raw.p, equals), a);
         if (query_is_tracking(name)) {
-            continue;
-        }
-        if (is_allowed(route, name)) {
+            note_dropped(kc, name);
+        } else if (is_allowed(route, name)) {
             list[(*n)++] = encode(raw, equals, index++, a);
-        } else if (!route->query_drop) {
-            return false;
+        } else if (route->query_drop) {
+            note_dropped(kc, name);
+        } else {
+            keyed = false;
+            if (kc->notes != NULL) {
+                note_name(kc->notes->unlisted, &kc->notes->n_unlisted, name);
+            }
         }
     }
-    return true;
+    return keyed;
 }
 
 void key_query_build(const struct key_context *kc, struct arena *a, struct key_query *out)

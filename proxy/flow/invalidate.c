@@ -57,7 +57,8 @@ void invalidate_prepare(struct request *rq)
     struct identity_result *ir = arena_zalloc(&rq->arena, sizeof(*ir));
     if (mask != 0) {
         identity_resolve(rq->config->runtime->keys, s, mask, false, &rq->msg, &rq->peer,
-                         kc->hash_key, rq->worker->loop->wall, &rq->arena, ir);
+                         kc->hash_key, rq->worker->loop->wall, &rq->arena,
+                         rq->notes != NULL ? &rq->notes->identity : NULL, ir);
     }
     kc->identities = ir->values;
     rq->identity = ir;
@@ -219,6 +220,36 @@ static int known_status(const struct request *rq, const struct msg *answer)
     return answer->status;
 }
 
+static struct records *collect_records(struct request *rq, int status, const struct msg *answer)
+{
+    struct records *rs = arena_alloc(&rq->arena, sizeof(*rs));
+    rs->rq = rq;
+    rs->n = 0;
+    rs->all = rs->widened = false;
+    route_records(rs, status);
+    own_records(rs);
+    path_records(rs, rq->target.path);
+    if (answer != NULL) {
+        answer_records(rs, answer);
+    }
+    return rs;
+}
+
+size_t invalidate_preview(struct request *rq, const struct record **list)
+{
+    if (!rq->unsafe || rq->site == NULL) {
+        return 0;
+    }
+    invalidate_prepare(rq);
+    struct records *rs = collect_records(rq, 200, NULL);
+    if (rs->all) {
+        rs->list[0] = (struct record){.kind = RECORD_ALL};
+        rs->n = 1;
+    }
+    *list = rs->list;
+    return rs->n;
+}
+
 uint64_t invalidate_after_write(struct request *rq, const struct msg *answer)
 {
     if (!rq->unsafe || rq->invalidated || rq->site == NULL) {
@@ -230,16 +261,7 @@ uint64_t invalidate_after_write(struct request *rq, const struct msg *answer)
         return 0;
     }
     rq->invalidated = true;
-    struct records *rs = arena_alloc(&rq->arena, sizeof(*rs));
-    rs->rq = rq;
-    rs->n = 0;
-    rs->all = rs->widened = false;
-    route_records(rs, status);
-    own_records(rs);
-    path_records(rs, rq->target.path);
-    if (answer != NULL) {
-        answer_records(rs, answer);
-    }
+    struct records *rs = collect_records(rq, status, answer);
     if (rs->widened) {
         log_info("invalidation widened: %.*s %.*s names what the write does not resolve",
                  STR_ARG(rq->msg.method_name), STR_ARG(rq->route->label));

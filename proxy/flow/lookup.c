@@ -39,7 +39,8 @@ static bool resolve_identities(struct request *rq)
     }
     struct identity_result *ir = arena_alloc(&rq->arena, sizeof(*ir));
     identity_resolve(rq->config->runtime->keys, s, mask, authenticated, &rq->msg, &rq->peer,
-                     node->hash_key, rq->worker->loop->wall, &rq->arena, ir);
+                     node->hash_key, rq->worker->loop->wall, &rq->arena,
+                     rq->notes != NULL ? &rq->notes->identity : NULL, ir);
     rq->identity = ir;
     if (ir->reason == REASON_NONE) {
         return true;
@@ -63,6 +64,7 @@ static void fill_key_context(struct request *rq)
     kc->identities = rq->identity != NULL ? rq->identity->values : NULL;
     kc->body_hash = rq->body_hash;
     kc->hash_key = rq->worker->node->hash_key;
+    kc->notes = rq->notes != NULL ? &rq->notes->key : NULL;
 }
 
 /* Aliases of one site share its entries; without `hosts` each Host has its own, port included,
@@ -133,11 +135,17 @@ bool lookup_is_fresh(struct request *rq, struct entry *e)
            trust_in(rq, e) == TRUST;
 }
 
-/* The resident entry of the request's name, following a Vary marker to the variant. */
-static struct entry *find_entry(struct request *rq)
+/* What is resident under the request's name. What is only explained is not a use of it. */
+static struct entry *find_named(const struct request *rq)
 {
     struct l1 *l1 = rq->worker->node->l1;
-    struct entry *e = l1_get(l1, rq->hash, rq->name, rq->site_key);
+    return rq->explained ? l1_peek(l1, rq->hash, rq->name, rq->site_key)
+                         : l1_get(l1, rq->hash, rq->name, rq->site_key);
+}
+
+struct entry *lookup_find(struct request *rq)
+{
+    struct entry *e = find_named(rq);
     if (e == NULL || (e->flags & ENTRY_VARY_MARKER) == 0) {
         return e;
     }
@@ -149,7 +157,7 @@ static struct entry *find_entry(struct request *rq)
         return NULL;
     }
     lookup_select_variant(rq, &spec, &rq->msg);
-    e = l1_get(l1, rq->hash, rq->name, rq->site_key);
+    e = find_named(rq);
     return e != NULL ? e : variant_by_language(rq, &spec);
 }
 
@@ -166,10 +174,9 @@ struct entry *lookup_fresh(struct request *rq)
     return e;
 }
 
-static enum step_result serve(struct request *rq, struct entry *e, enum cache_result result,
-                              enum reason reason)
+static enum step_result serve(struct request *rq, struct entry *e)
 {
-    request_decide(rq, result, trust_mark(rq, reason));
+    request_decide(rq, rq->result, trust_mark(rq, rq->reason));
     reply_entry(rq, e);
     return STEP_DONE;
 }
@@ -179,7 +186,7 @@ static enum step_result serve(struct request *rq, struct entry *e, enum cache_re
 static enum step_result serve_stale(struct request *rq, struct entry *e)
 {
     rq->stale = entry_ref(e);
-    request_decide(rq, CACHE_STALE, trust_mark(rq, REASON_STALE));
+    request_decide(rq, rq->result, trust_mark(rq, rq->reason));
     reply_entry(rq, e);
     if (!join_refresh(rq)) {
         return STEP_DONE;
@@ -198,81 +205,100 @@ static void keep_stale(struct request *rq, struct entry *e, bool ok)
     rq->stale_ok = ok;
 }
 
-/* What the uncertain state makes of an entry; STEP_WAIT: nothing, it is judged as usual. */
-static enum step_result judge_uncertain(struct request *rq, struct entry *e)
+/* What the uncertain state makes of an entry; false: nothing, it is judged as usual. */
+static bool choose_uncertain(struct request *rq, const struct entry *e, struct lookup_choice *c)
 {
     switch (trust_in(rq, e)) {
-    case TRUST: return STEP_WAIT;
-    case TRUST_BYPASS: entry_unref(e); return bypass(rq, REASON_UNCERTAIN);
+    case TRUST: return false;
+    case TRUST_BYPASS:
+        *c = (struct lookup_choice){LOOKUP_BYPASS, CACHE_BYPASS, REASON_UNCERTAIN, false};
+        return true;
     case TRUST_VALIDATE: break;
     }
-    request_decide(rq, CACHE_MISS, REASON_UNCERTAIN);
-    keep_stale(rq, e, false);
+    *c = (struct lookup_choice){LOOKUP_KEEP, CACHE_MISS, REASON_UNCERTAIN, false};
+    return true;
+}
+
+/* A mark that answers of this name could not be stored lately. */
+static void choose_marked(const struct request *rq, struct lookup_choice *c)
+{
+    *c = (struct lookup_choice){LOOKUP_ALONE, CACHE_MISS, REASON_HIT_FOR_MISS, false};
+    if (rq->msg.has_range && rq->msg.method == METHOD_GET) {
+        *c = (struct lookup_choice){LOOKUP_PASS, CACHE_PASS, REASON_RANGE, false};
+    }
+}
+
+void lookup_choose(struct request *rq, struct entry *e, struct lookup_choice *c)
+{
+    *c = (struct lookup_choice){LOOKUP_NOTHING, CACHE_MISS, REASON_MISS, false};
+    if (e == NULL) {
+        return;
+    }
+    if (e->flags & ENTRY_HIT_FOR_MISS) {
+        if (entry_freshness(e, rq->worker->loop->wall) == ENTRY_FRESH) {
+            choose_marked(rq, c);
+        }
+        return;
+    }
+    enum journal_verdict valid = journal_check(rq->worker->node->journal, e);
+    if (valid == JOURNAL_INVALID || e->scope != lookup_scope(rq)) {
+        c->reason = REASON_INVALIDATED;
+        return;
+    }
+    if (valid == JOURNAL_UNVERIFIED) {
+        /* Redis lost or changed its journal: nobody can say whether this is current but the
+         * origin, and if that fails neither may we. */
+        *c = (struct lookup_choice){LOOKUP_KEEP, CACHE_MISS, REASON_UNCERTAIN, false};
+        return;
+    }
+    if (choose_uncertain(rq, e, c)) {
+        return;
+    }
+    enum reuse reuse =
+        policy_reuse(e, &rq->lookup, valid == JOURNAL_SOFT, rq->worker->loop->wall);
+    bool failing = backoff_active(&rq->worker->node->backoff, rq->hash, rq->worker->loop->now);
+    if (reuse == REUSE_FRESH) {
+        *c = (struct lookup_choice){LOOKUP_SERVE, CACHE_HIT, REASON_NONE, false};
+    } else if (reuse == REUSE_STALE && !failing) {
+        *c = (struct lookup_choice){LOOKUP_SERVE_STALE, CACHE_STALE, REASON_STALE, false};
+    } else if (failing && (reuse == REUSE_STALE || reuse == REUSE_VALIDATE)) {
+        *c = (struct lookup_choice){LOOKUP_SERVE, CACHE_STALE, REASON_STALE_ERROR, false};
+    } else {
+        *c = (struct lookup_choice){LOOKUP_KEEP, CACHE_MISS, REASON_EXPIRED,
+                                    reuse == REUSE_VALIDATE};
+    }
+}
+
+/* Does what was chosen; takes over the reference. STEP_MORE: rq->step says where to go on. */
+static enum step_result act(struct request *rq, struct entry *e, const struct lookup_choice *c)
+{
+    request_decide(rq, c->result, c->reason);
+    switch (c->way) {
+    case LOOKUP_SERVE: return serve(rq, e);
+    case LOOKUP_SERVE_STALE: return serve_stale(rq, e);
+    case LOOKUP_KEEP: keep_stale(rq, e, c->ok); return STEP_MORE;
+    case LOOKUP_ALONE: rq->joins = JOIN_ALONE; break;
+    case LOOKUP_BYPASS:
+    case LOOKUP_PASS: rq->step = STEP_PASS; break;
+    case LOOKUP_NOTHING: break;
+    }
+    if (e != NULL) {
+        entry_unref(e);
+    }
     return STEP_MORE;
 }
 
 enum step_result lookup_judge(struct request *rq, struct entry *e)
 {
-    enum journal_verdict valid = journal_check(rq->worker->node->journal, e);
-    if (valid == JOURNAL_INVALID || e->scope != lookup_scope(rq)) {
-        request_decide(rq, CACHE_MISS, REASON_INVALIDATED);
-        entry_unref(e);
-        return STEP_MORE;
-    }
-    if (valid == JOURNAL_UNVERIFIED) {
-        /* Redis lost or changed its journal: nobody can say whether this is current but the
-         * origin, and if that fails neither may we. */
-        request_decide(rq, CACHE_MISS, REASON_UNCERTAIN);
-        keep_stale(rq, e, false);
-        return STEP_MORE;
-    }
-    enum step_result r = judge_uncertain(rq, e);
-    if (r != STEP_WAIT) {
-        return r;
-    }
-    enum reuse reuse =
-        policy_reuse(e, &rq->lookup, valid == JOURNAL_SOFT, rq->worker->loop->wall);
-    if (reuse == REUSE_FRESH) {
-        return serve(rq, e, CACHE_HIT, REASON_NONE);
-    }
-    bool failing = backoff_active(&rq->worker->node->backoff, rq->hash, rq->worker->loop->now);
-    if (reuse == REUSE_STALE && !failing) {
-        return serve_stale(rq, e);
-    }
-    if (failing && (reuse == REUSE_STALE || reuse == REUSE_VALIDATE)) {
-        return serve(rq, e, CACHE_STALE, REASON_STALE_ERROR);
-    }
-    request_decide(rq, CACHE_MISS, REASON_EXPIRED);
-    keep_stale(rq, e, reuse == REUSE_VALIDATE);
-    return STEP_MORE;
+    struct lookup_choice choice;
+    lookup_choose(rq, e, &choice);
+    return act(rq, e, &choice);
 }
 
 enum step_result step_lookup(struct request *rq)
 {
-    request_decide(rq, CACHE_MISS, REASON_MISS);
-    struct entry *e = rq->lookup.lookup ? find_entry(rq) : NULL;
-    if (e != NULL && (e->flags & ENTRY_HIT_FOR_MISS)) {
-        bool marked = entry_freshness(e, rq->worker->loop->wall) == ENTRY_FRESH;
-        entry_unref(e);
-        e = NULL;
-        if (marked) {
-            rq->joins = JOIN_ALONE;
-            request_decide(rq, CACHE_MISS, REASON_HIT_FOR_MISS);
-            if (rq->msg.has_range && rq->msg.method == METHOD_GET) {
-                request_decide(rq, CACHE_PASS, REASON_RANGE);
-                rq->step = STEP_PASS;
-                return STEP_MORE;
-            }
-        }
-    }
-    if (e != NULL) {
-        enum step_result r = lookup_judge(rq, e);
-        if (r != STEP_MORE || rq->step != STEP_LOOKUP) {
-            return r;
-        }
-    }
     rq->step = STEP_REDIS;
-    return STEP_MORE;
+    return lookup_judge(rq, rq->lookup.lookup ? lookup_find(rq) : NULL);
 }
 
 enum step_result step_fetch(struct request *rq)

@@ -17,13 +17,11 @@ static bool may_ask(const struct request *rq)
            l2_ready(redis_worker_l2(w->redis));
 }
 
-static void on_entry(void *ctx, struct entry *e, enum l2_outcome outcome);
-
 /* Asks for the request's current name with what is left of its budget; false when it cannot.
  * Not while invalidations of this node wait to be told: what is stored there may be what they
  * are about. That is looked at after the stamp was taken, so that what begins to wait in
  * between counts against the entry. */
-static bool ask(struct request *rq)
+static bool ask(struct request *rq, l2_done_fn *done)
 {
     struct worker *w = rq->worker;
     struct redis_tier *redis = w->node->redis;
@@ -33,22 +31,27 @@ static bool ask(struct request *rq)
         return false;
     }
     rq->asked_at = w->loop->now;
-    rq->l2 =
-        l2_get_start(redis_worker_l2(w->redis), rq->name, rq->site_key, left, on_entry, rq);
+    rq->l2 = l2_get_start(redis_worker_l2(w->redis), rq->name, rq->site_key, left, done, rq);
     return rq->l2 != NULL;
 }
 
-/* A Vary marker: the variant that this request selects, from memory or by one more question.
- * True when an answer will come. */
-static bool ask_variant(struct request *rq, struct entry *marker)
+bool redis_path_ask(struct request *rq, l2_done_fn *done)
+{
+    return may_ask(rq) && ask(rq, done);
+}
+
+bool redis_path_ask_variant(struct request *rq, const struct entry *marker, l2_done_fn *done)
 {
     struct vary_spec spec;
+    if (rq->name.n != rq->base_name.n) {
+        return false;
+    }
     rq->vary_names = arena_dup(&rq->arena, entry_vary(marker));
     if (!vary_parse_list(rq->vary_names, &rq->arena, &spec)) {
         return false;
     }
     lookup_select_variant(rq, &spec, &rq->msg);
-    return ask(rq);
+    return ask(rq, done);
 }
 
 static void go_on(struct request *rq, enum step_result r)
@@ -60,19 +63,35 @@ static void go_on(struct request *rq, enum step_result r)
     }
 }
 
+bool redis_path_adopt(struct request *rq, struct entry *e)
+{
+    struct journal *journal = rq->worker->node->journal;
+    msec_t wall = rq->worker->loop->wall;
+    rq->l2 = NULL;
+    rq->redis_spent += rq->worker->loop->now - rq->asked_at;
+    if (e == NULL) {
+        return false;
+    }
+    journal_adopt_stamp(journal, &e->stamp, &rq->asked);
+    /* By a clock that is ahead of ours it would stay here for too long. */
+    e->stored_at = e->stored_at < wall ? e->stored_at : wall;
+    if (e->scope == lookup_scope(rq) && (e->flags & ENTRY_HIT_FOR_MISS) == 0 &&
+        journal_check(journal, e) != JOURNAL_INVALID) {
+        return true;
+    }
+    request_decide(rq, CACHE_MISS, REASON_INVALIDATED);
+    return false;
+}
+
 /* Makes an entry that was read resident here, unless it is of no use or there is a newer one by
  * now; the one to go on with, NULL for none. Takes over the reference. */
 static struct entry *take_in(struct request *rq, struct entry *e)
 {
     struct node *node = rq->worker->node;
-    msec_t wall = rq->worker->loop->wall;
-    journal_adopt_stamp(node->journal, &e->stamp, &rq->asked);
-    /* By a clock that is ahead of ours it would stay here for too long. */
-    e->stored_at = e->stored_at < wall ? e->stored_at : wall;
-    if (e->scope != lookup_scope(rq) || (e->flags & ENTRY_HIT_FOR_MISS) ||
-        journal_check(node->journal, e) == JOURNAL_INVALID) {
-        request_decide(rq, CACHE_MISS, REASON_INVALIDATED);
-        entry_unref(e);
+    if (!redis_path_adopt(rq, e)) {
+        if (e != NULL) {
+            entry_unref(e);
+        }
         return NULL;
     }
     struct entry *here = l1_get(node->l1, rq->hash, rq->name, rq->site_key);
@@ -92,18 +111,16 @@ static void on_entry(void *ctx, struct entry *e, enum l2_outcome outcome)
 {
     struct request *rq = ctx;
     (void)outcome;
-    rq->l2 = NULL;
     rq->step = STEP_FETCH;
-    rq->redis_spent += rq->worker->loop->now - rq->asked_at;
     const struct entry *read = e;
-    e = e != NULL ? take_in(rq, e) : NULL;
+    e = take_in(rq, e);
     if (e == NULL) {
         go_on(rq, STEP_MORE);
         return;
     }
     rq->from_redis = e == read;
     if (e->flags & ENTRY_VARY_MARKER) {
-        bool asked = rq->name.n == rq->base_name.n && ask_variant(rq, e);
+        bool asked = redis_path_ask_variant(rq, e, on_entry);
         entry_unref(e);
         if (!asked) {
             go_on(rq, STEP_MORE);
@@ -117,7 +134,7 @@ static void on_entry(void *ctx, struct entry *e, enum l2_outcome outcome)
 enum step_result step_redis(struct request *rq)
 {
     rq->step = STEP_FETCH;
-    return may_ask(rq) && ask(rq) ? STEP_WAIT : STEP_MORE;
+    return redis_path_ask(rq, on_entry) ? STEP_WAIT : STEP_MORE;
 }
 
 void redis_path_store(struct request *rq, const struct entry *e)

@@ -62,6 +62,9 @@ void reply_problem(struct request *rq, int status, enum reason reason, const cha
         extra = STR("Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
     }
     request_decide(rq, CACHE_NONE, reason);
+    if (rq->notes != NULL) {
+        rq->notes->problem = detail;
+    }
     send_problem(rq, status, detail, extra);
 }
 

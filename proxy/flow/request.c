@@ -32,7 +32,7 @@ int64_t request_clock_us(void)
 
 /* ---- lifetime --------------------------------------------------------------------------- */
 
-static struct request *request_new(struct worker *w, struct client *c)
+static struct request *request_take(struct worker *w)
 {
     struct request *rq = w->free_requests;
     struct strbuf head = {0};
@@ -47,18 +47,33 @@ static struct request *request_new(struct worker *w, struct client *c)
     rq->head = head;
     rq->head.n = 0;
     rq->worker = w;
-    rq->client = c;
     rq->config = worker_config_take(w);
     rq->deferred.fn = on_deferred;
-    addr_restore(&c->peer, &rq->peer);
-    rq->tls = c->tls;
     rq->wall_start = w->loop->wall;
     if (config_settings(rq->config)->log_access) {
         rq->start_us = request_clock_us();
     }
     rq->reason_text = STR("-");
     arena_init(&rq->arena, rq->first, sizeof(rq->first));
+    return rq;
+}
+
+static struct request *request_new(struct worker *w, struct client *c)
+{
+    struct request *rq = request_take(w);
+    rq->client = c;
+    addr_restore(&c->peer, &rq->peer);
+    rq->tls = c->tls;
     c->request = rq;
+    return rq;
+}
+
+struct request *request_new_explained(struct worker *w, const struct addr *peer, bool tls)
+{
+    struct request *rq = request_take(w);
+    rq->explained = true;
+    rq->peer = *peer;
+    rq->tls = tls;
     return rq;
 }
 
@@ -181,16 +196,21 @@ void request_decide(struct request *rq, enum cache_result result, enum reason re
 
 /* ---- the driver ------------------------------------------------------------------------- */
 
-void request_run(struct request *rq)
+enum step_result request_step(struct request *rq)
 {
     static enum step_result (*const steps[STEP_COUNT])(struct request *) = {
 #define STEP(id, function) [STEP_##id] = function,
 #include "tbl/steps.def"
 #undef STEP
     };
+    return steps[rq->step](rq);
+}
+
+void request_run(struct request *rq)
+{
     enum step_result r;
     do {
-        r = steps[rq->step](rq);
+        r = request_step(rq);
     } while (r == STEP_MORE);
     if (r == STEP_DONE) {
         step_finish(rq);
@@ -394,25 +414,33 @@ enum step_result step_route(struct request *rq)
 
 /* ---- from the client -------------------------------------------------------------------- */
 
-void request_start(struct client *c, struct str head)
+bool request_read_head(struct request *rq, struct str head)
 {
-    struct request *rq = request_new(c->worker, c);
     const struct settings *s = config_settings(rq->config);
     struct str copy = arena_dup(&rq->arena, head);
     struct h1_verdict v = h1_parse_request(copy, &rq->arena, s->underscore_headers, &rq->msg);
-    rq->close = !rq->msg.keep_alive || c->worker->draining;
+    rq->close = !rq->msg.keep_alive || rq->worker->draining;
     rq->body_done =
         v.status == 0 && (rq->msg.framing == FRAMING_NONE ||
                           (rq->msg.framing == FRAMING_LENGTH && rq->msg.content_length == 0));
     if (v.status != 0) {
         rq->close = true;
         reply_problem(rq, v.status, REASON_BAD_REQUEST, v.why);
-        request_finish(rq, false);
-        return;
+        return false;
     }
     body_start(&rq->body, &rq->msg);
     rq->step = STEP_RECV;
-    request_run(rq);
+    return true;
+}
+
+void request_start(struct client *c, struct str head)
+{
+    struct request *rq = request_new(c->worker, c);
+    if (request_read_head(rq, head)) {
+        request_run(rq);
+    } else {
+        request_finish(rq, false);
+    }
 }
 
 void request_refuse(struct client *c, int status, const char *why)

@@ -56,6 +56,13 @@ enum cache_result {
     CACHE_PASS,
 };
 
+/* What the steps note beside their work for a request that is to be explained. */
+struct request_notes {
+    struct identity_notes identity;
+    struct key_notes key;
+    const char *problem; /* detail of an answer of Larder's own; NULL: none */
+};
+
 #define REQUEST_ARENA 6144
 
 #define REQUEST_CLEARED offsetof(struct request, peer)
@@ -82,10 +89,12 @@ struct request {
     bool body_keyed;                    /* a read: the whole body is part of the name */
     struct str body_hash;               /* with body_keyed */
     bool tls;
-    struct str id; /* request id once request_id() was asked */
+    bool explained; /* nobody's request, only asked about: see flow/explain.h */
+    struct str id;  /* request id once request_id() was asked */
 
     /* caching */
     struct identity_result *identity; /* in the arena; NULL until resolved */
+    struct request_notes *notes;      /* what explain wants to know; NULL: nobody asks */
     struct key_query query;
     struct str vary_names;       /* what the name is known to vary on; empty: nothing known */
     unsigned asked_again;        /* fills begun anew because of vary_names */
@@ -186,6 +195,17 @@ void request_writable(struct request *rq);
 
 /* The client left (or ended its input in the middle of the body). */
 void request_client_gone(struct request *rq);
+
+/* A request that nobody sent, to be asked about: no client, no look-up that counts as a use.
+ * Its steps up to the look-up may be run; given back with request_release(). */
+struct request *request_new_explained(struct worker *w, const struct addr *peer, bool tls)
+    __attribute__((warn_unused_result));
+
+/* Parses a head that passed the guard; false after the answer that refuses it was queued. */
+bool request_read_head(struct request *rq, struct str head);
+
+/* Runs the step rq->step. */
+enum step_result request_step(struct request *rq);
 
 /* Runs steps from rq->step until one waits or is done. */
 void request_run(struct request *rq);

@@ -5,6 +5,7 @@
 #ifndef FLOW_STEPS_H
 #define FLOW_STEPS_H
 
+#include "cache/l2.h"
 #include "flow/request.h"
 
 #define STEP(id, function) enum step_result function(struct request *rq);
@@ -94,6 +95,10 @@ void range_pass(struct request *rq);
  */
 void invalidate_prepare(struct request *rq);
 
+/* invalidate.c: what would be invalidated if the request were sent and answered with 200, and
+ * nothing else of the answer were known; in the arena. Returns how many records. */
+size_t invalidate_preview(struct request *rq, const struct record **list);
+
 /* invalidate.c: applies what a write invalidates; answer NULL: the outcome is unknown. Returns
  * how many records that were. */
 uint64_t invalidate_after_write(struct request *rq, const struct msg *answer);
@@ -110,9 +115,44 @@ void learn_end(struct request *rq);
 
 /* lookup.c: the site part and scope of entries that this request may use. */
 uint32_t lookup_scope(const struct request *rq);
+/* lookup.c: the resident entry of the request's name, following a Vary marker to the variant; a
+ * reference, or NULL. */
+struct entry *lookup_find(struct request *rq);
+
+/* What is done with what was found in a tier. */
+enum lookup_way {
+    LOOKUP_NOTHING,     /* it is of no use: the next tier, then the origin */
+    LOOKUP_KEEP,        /* the same, but it may validate (`ok`: or serve if the origin fails) */
+    LOOKUP_ALONE,       /* to the origin, waiting for nobody */
+    LOOKUP_SERVE,       /* it is the answer */
+    LOOKUP_SERVE_STALE, /* it is the answer, and refreshed in the background */
+    LOOKUP_BYPASS,      /* around the cache */
+    LOOKUP_PASS,        /* around the cache, for the range itself */
+};
+
+struct lookup_choice {
+    enum lookup_way way;
+    enum cache_result result; /* as of now */
+    enum reason reason;
+    bool ok; /* LOOKUP_KEEP */
+};
+
+/* lookup.c: decides by an entry found (NULL: none) and does nothing yet; may set
+ * rq->uncertain. */
+void lookup_choose(struct request *rq, struct entry *e, struct lookup_choice *c);
+
 /* lookup.c: what to do with an entry found; takes over the reference. STEP_MORE: it will not
  * do, rq->step says where to go on. */
 enum step_result lookup_judge(struct request *rq, struct entry *e);
+/* redis_path.c: asks the Redis tier for what is stored under the request's name, if that is of
+ * use, within what is left of its budget; done(rq, …) gets it. False when it is not asked. */
+bool redis_path_ask(struct request *rq, l2_done_fn *done);
+/* redis_path.c: the same for the variant that this request selects by a Vary marker; false also
+ * when it was a variant that was asked for. */
+bool redis_path_ask_variant(struct request *rq, const struct entry *marker, l2_done_fn *done);
+/* redis_path.c: what was asked for has come, or nothing (NULL): accounts for it and gives the
+ * entry a stamp of this node. False when it is of no use. */
+bool redis_path_adopt(struct request *rq, struct entry *e);
 /* redis_path.c: writes an entry to the Redis tier, without waiting. */
 void redis_path_store(struct request *rq, const struct entry *e);
 /* redis_path.c: removes a name from the Redis tier, without waiting. */

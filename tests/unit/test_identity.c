@@ -125,7 +125,7 @@ static void request_init(struct request *r, const char *const *lines)
 static void resolve_with(struct request *r, struct identity_keys *k, const struct settings *s,
                          uint32_t mask, bool authenticated, const struct addr *peer, msec_t now)
 {
-    identity_resolve(k, s, mask, authenticated, &r->msg, peer, hash_key, now, &r->arena,
+    identity_resolve(k, s, mask, authenticated, &r->msg, peer, hash_key, now, &r->arena, NULL,
                      &r->result);
 }
 
