@@ -93,7 +93,8 @@ def status(proxy):
 
 def test_a_full_house_is_free_again(larder, origin):
     """With every place taken by slow clients newcomers are refused, for so long only."""
-    conf = CONF.replace("connections=400 head=1s", "connections=100 head=3s")
+    conf = CONF.replace("connections=400 head=1s body=1s write=1s idle=1s",
+                        "connections=100 head=4s idle=4s")
     proxy = larder(conf, origin=origin.url)
     crowd = Crowd(proxy, [HEADS], 110)  # some are refused, whoever asks in between
     crowd.start()
