@@ -110,6 +110,7 @@ static void drain(struct server *s)
         for (size_t i = 0; i < settings->n_listens; i++) {
             listen_socket_remove(&settings->listens[i], &s->inherited);
         }
+        plane_unlink(s->plane);
     } else {
         log_info("stopping now");
     }
@@ -282,6 +283,29 @@ static bool start_workers(struct server *s)
     return ok;
 }
 
+/* The admin plane, beside the workers; false with its reason logged. */
+static bool start_plane(struct server *s, const struct settings *settings)
+{
+    char error[512] = "";
+    const struct admin_context context = {
+        .loop = s->loop,
+        .node = s->node,
+        .runtime = &s->runtime,
+        .workers = s->workers,
+        .n_workers = s->n_workers,
+        .started = s->loop->wall,
+        .started_mono = s->loop->now,
+        .server = s,
+    };
+    s->plane = plane_new(&context);
+    if (!plane_prepare(s->plane, settings, &s->inherited, error, sizeof(error))) {
+        log_error("admin: %s", error);
+        return false;
+    }
+    plane_commit(s->plane, settings);
+    return true;
+}
+
 /* Everything up to the first accepted connection; false after the reason was logged. */
 static bool start(struct server *s, struct settings *settings)
 {
@@ -306,7 +330,7 @@ static bool start(struct server *s, struct settings *settings)
         return false;
     }
     s->longest = server_longest_lifetime(settings);
-    if (!start_workers(s) || !write_pid_file(settings)) {
+    if (!start_workers(s) || !start_plane(s, settings) || !write_pid_file(settings)) {
         return false;
     }
     listen_inherited_close_rest(&s->inherited);
@@ -338,6 +362,7 @@ static void clean_up(struct server *s)
             worker_free(s->workers[i]);
         }
     }
+    plane_free(s->plane);
     free(s->workers);
     health_free(s->health);
     if (s->runtime != NULL) {

@@ -115,6 +115,7 @@ static void finish(struct server *s)
     s->runtime = s->next;
     s->next = NULL;
     remove_old_files(s, before, now);
+    plane_commit(s->plane, now);
     if (before->memory != now->memory) {
         l1_resize(s->node->l1, now->memory);
     }
@@ -162,7 +163,9 @@ static void change_to(struct server *s, struct settings *settings)
         return;
     }
     int *fds = xcalloc(n * s->n_workers, sizeof(*fds));
-    if (!server_open_listens(s, settings, s->runtime->settings, fds, error, sizeof(error))) {
+    if (!plane_prepare(s->plane, settings, &s->inherited, error, sizeof(error)) ||
+        !server_open_listens(s, settings, s->runtime->settings, fds, error, sizeof(error))) {
+        plane_abandon(s->plane);
         runtime_unref(next);
         free(fds);
         refuse(error);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "admin/plane.h"
 #include "base/loop.h"
 #include "flow/listen_socket.h"
 #include "flow/node.h"
@@ -22,6 +23,7 @@ struct server {
     struct resolver *resolver;
     struct node *node;
     struct runtime *runtime; /* the current one: a reference */
+    struct plane *plane;     /* admin; listens where the runtime says */
     struct health *health;   /* checks on the runtime's upstreams */
     struct worker **workers;
     size_t n_workers;

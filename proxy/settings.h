@@ -417,6 +417,14 @@ struct alert_settings {
     msec_t repeat;     /* while it lasts, tell again; -1: once */
 };
 
+/* admin ADDRESS [token=SECRET] */
+struct admin_settings {
+    bool on;          /* there is such a directive */
+    struct addr addr; /* where to bind */
+    struct str text;  /* as written, for messages */
+    struct str token; /* what clients must send; empty: nothing (loopback or Unix only) */
+};
+
 struct settings {
     struct arena arena; /* owns all that is referenced below */
     atomic_uint refs;
@@ -437,6 +445,7 @@ struct settings {
     size_t n_alerts;
 
     struct redis_settings redis;
+    struct admin_settings admin;
     struct str state_dir; /* folder for what must survive a restart; empty: none */
 
     unsigned workers;                /* threads; default: the number of CPUs */

@@ -57,6 +57,10 @@ void set_listen(struct conf_build *b, const struct conf_stmt *s, void *target)
             return;
         }
     }
+    if (b->s->admin.on && addr_eq(&b->s->admin.addr, &l.addr)) {
+        conf_error(b->d, s->args[0].at, "this is the address of `admin`");
+        return;
+    }
     if (l.proxy_protocol && b->proxy_from.n == 0) {
         conf_error(b->d, s->at, "proxy_protocol needs `proxy_protocol_from CIDR…`");
         conf_hint(b->d, "only its peers may say who the client is");
@@ -80,6 +84,54 @@ void set_trusted_proxies(struct conf_build *b, const struct conf_stmt *s, void *
     if (conf_cidrs_open(set)) {
         conf_warn(b->d, s->at,
                   "everybody is a trusted proxy: any client can claim any address");
+    }
+}
+
+/* ---- admin ------------------------------------------------------------------------------ */
+
+#define MIN_TOKEN 16
+
+static bool is_local(const struct addr *a)
+{
+    struct cidr_set local;
+    struct cidr list[3];
+
+    (void)cidr_parse(STR("127.0.0.0/8"), &list[0]);
+    (void)cidr_parse(STR("::1"), &list[1]);
+    (void)cidr_parse(STR("unix"), &list[2]);
+    local = (struct cidr_set){list, 3};
+    return cidr_match(&local, a);
+}
+
+void set_admin(struct conf_build *b, const struct conf_stmt *s, void *target)
+{
+    struct admin_settings *out = &((struct settings *)target)->admin;
+    const struct conf_arg *token = conf_opt(s, "token");
+    const char *why = "";
+
+    out->text = s->args[0].text;
+    if (!addr_parse(normalise_address(b, out->text), &out->addr, &why)) {
+        conf_error(b->d, s->args[0].at, "not an address to listen on: %s", why);
+        conf_hint(b->d, "write 127.0.0.1:9090 or unix:/run/larder/admin.sock");
+        return;
+    }
+    out->on = true;
+    out->token = token != NULL ? token->value : STR_NULL;
+    if (out->token.n > 0 && out->token.n < MIN_TOKEN) {
+        conf_error(b->d, token->at, "this token can be guessed: at least %d bytes are needed",
+                   MIN_TOKEN);
+        conf_hint(b->d, "make one with: openssl rand -hex 32");
+    }
+    for (size_t i = 0; i < out->token.n; i++) {
+        if (out->token.p[i] <= ' ' || out->token.p[i] > '~') {
+            conf_error(b->d, token->at, "a token is of visible ASCII, without spaces");
+            break;
+        }
+    }
+    if (out->token.n == 0 && !is_local(&out->addr)) {
+        conf_error(b->d, s->args[0].at,
+                   "an admin address that others can reach needs token=SECRET");
+        conf_hint(b->d, "or write 127.0.0.1:PORT, which only this machine can reach");
     }
 }
 

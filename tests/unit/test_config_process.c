@@ -313,7 +313,6 @@ static void test_blocks_and_arity(void **state)
 static void test_not_available_yet(void **state)
 {
     static const struct config_case cases[] = {
-        {"admin 127.0.0.1:9090 token=x\n", "`admin` is not available in this version", NULL, 0},
         {"debug_token x\n", "`debug_token` is not available in this version", NULL, 0},
         {"alert hit_rate<50%\n", "`alert` is not available in this version", NULL, 0},
         {"credential c value=x\n", "`credential` is not available in this version", NULL, 0},

@@ -1,0 +1,110 @@
+/*
+ * Life of the plane: its address and token, at the start and at each reload. A new address is
+ * listened on before the old one is given up.
+ */
+#include "admin/plane.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <openssl/sha.h>
+
+#include "admin/http.h"
+#include "admin/plane_state.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+struct plane *plane_new(const struct admin_context *context)
+{
+    struct plane *p = xcalloc(1, sizeof(*p));
+    p->context = *context;
+    p->next_fd = -1;
+    return p;
+}
+
+bool plane_prepare(struct plane *p, const struct settings *settings,
+                   struct listen_inherited *inherited, char *error, size_t cap)
+{
+    const struct admin_settings *a = &settings->admin;
+    const struct listen_settings l = {.addr = a->addr, .text = a->text};
+    p->inherited = inherited;
+    if (!a->on || (p->http != NULL && addr_eq(&p->addr, &a->addr))) {
+        return true;
+    }
+    return listen_socket_open(&l, inherited, &p->next_fd, 1, &p->next_addr, error, cap);
+}
+
+/* Calls that are not answered: nobody can any more. */
+static void drop_calls(struct plane *p)
+{
+    struct admin_call *next;
+    for (struct admin_call *call = p->calls; call != NULL; call = next) {
+        next = call->next;
+        if (!call->routed) {
+            call_lost(call);
+        }
+    }
+}
+
+static void stop_listening(struct plane *p)
+{
+    if (p->http == NULL) {
+        return;
+    }
+    drop_calls(p);
+    http_free(p->http);
+    p->http = NULL;
+    plane_unlink(p);
+}
+
+void plane_commit(struct plane *p, const struct settings *settings)
+{
+    const struct admin_settings *a = &settings->admin;
+    char text[ADDR_TEXT_MAX];
+    p->token_needed = a->token.n > 0;
+    SHA256((const unsigned char *)(a->token.n > 0 ? a->token.p : ""), a->token.n, p->token);
+    if (p->next_fd < 0 && a->on) {
+        return; /* as it was */
+    }
+    stop_listening(p);
+    if (p->next_fd < 0) {
+        return;
+    }
+    p->addr = p->next_addr;
+    p->http = http_new(p, p->next_fd);
+    p->next_fd = -1;
+    addr_text(&p->addr, text);
+    if (p->http == NULL) {
+        log_error("admin: cannot listen on %s", text);
+    } else {
+        log_info("admin on %s%s", text, p->token_needed ? "" : " without a token");
+    }
+}
+
+void plane_abandon(struct plane *p)
+{
+    if (p->next_fd >= 0) {
+        close(p->next_fd);
+        p->next_fd = -1;
+    }
+}
+
+void plane_unlink(struct plane *p)
+{
+    const struct listen_settings l = {.addr = p->addr};
+    if (p->addr.len > 0) {
+        listen_socket_remove(&l, p->inherited);
+    }
+    p->addr.len = 0;
+}
+
+void plane_free(struct plane *p)
+{
+    if (p == NULL) {
+        return;
+    }
+    plane_abandon(p);
+    stop_listening(p);
+    free(p);
+}
