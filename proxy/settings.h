@@ -269,6 +269,7 @@ struct route_settings {
     struct str file;  /* where it was defined … */
     unsigned line;    /* … for messages and explain */
     struct str_list methods;
+    unsigned number; /* of all routes and fallbacks of the configuration, from 1 on */
     struct str path; /* canonical pattern as written */
     struct path_segment *segments;
     size_t n_segments;
@@ -326,7 +327,8 @@ struct route_settings {
     unsigned retry; /* retry N: further attempts where safe */
     struct header_op *headers;
     size_t n_headers;
-    bool access_log;                  /* log off inside a route turns its lines off */
+    bool access_log; /* log off inside a route turns its lines off */
+    int64_t cost;    /* cost AMOUNT: of one backend call, in millionths; 0: nothing is said */
     const struct cors_settings *cors; /* NULL: CORS is the backend's */
 };
 
@@ -434,6 +436,7 @@ struct settings {
     size_t n_listens;
     struct site_settings *sites;
     size_t n_sites;
+    unsigned n_numbers; /* numbers of routes in use; 0, which is no route's, included */
     struct upstream_settings *upstreams;
     size_t n_upstreams;
     struct jwt_settings *jwts;

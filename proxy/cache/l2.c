@@ -9,6 +9,7 @@
 
 #include <openssl/evp.h>
 
+#include "base/counter.h"
 #include "base/mem.h"
 
 #define NAME_MAX_REDIS 512  /* bytes of a name in Redis, prefix included */
@@ -21,7 +22,10 @@ struct l2 {
     struct str prefix; /* owned */
     uint64_t max_object;
     struct l2_get *gets; /* reads under way */
-    struct l2_stats stats;
+    struct {
+        struct counter outcomes[L2_OUTCOMES];
+        struct counter writes, write_errors, too_large;
+    } counts;           /* as struct l2_stats */
     struct strbuf key;  /* scratch */
     struct arena arena; /* scratch, reset with each use */
 };
@@ -141,7 +145,7 @@ static void on_get(void *ctx, const struct redis_result *result)
             outcome = L2_DAMAGED;
         }
     }
-    t->stats.outcomes[outcome]++;
+    counter_add(&t->counts.outcomes[outcome], 1);
     l2_done_fn *done = g->done;
     void *done_ctx = g->ctx;
     get_free(g);
@@ -165,7 +169,7 @@ struct l2_get *l2_get_start(struct l2 *t, struct str name, struct str host, msec
     g->command = redis_command(t->redis, &call);
     if (g->command == NULL) {
         free(g);
-        t->stats.outcomes[L2_FAILED]++;
+        counter_add(&t->counts.outcomes[L2_FAILED], 1);
         return NULL;
     }
     if (g->next != NULL) {
@@ -187,7 +191,7 @@ static void on_written(void *ctx, const struct redis_result *result)
 {
     struct l2 *t = ctx;
     if (result->outcome != REDIS_ANSWERED) {
-        t->stats.write_errors++;
+        counter_add(&t->counts.write_errors, 1);
     }
 }
 
@@ -216,7 +220,7 @@ void l2_put(struct l2 *t, const struct entry *e, msec_t now)
         return;
     }
     if (entry_bytes(e) > t->max_object) {
-        t->stats.too_large++;
+        counter_add(&t->counts.too_large, 1);
         return;
     }
     struct l2_value *v = xcalloc(1, sizeof(*v));
@@ -237,9 +241,9 @@ void l2_put(struct l2 *t, const struct entry *e, msec_t now)
                                     .timeout = WRITE_TIMEOUT,
                                     .done = on_written,
                                     .ctx = t};
-    t->stats.writes++;
+    counter_add(&t->counts.writes, 1);
     if (redis_command(t->redis, &call) == NULL) {
-        t->stats.write_errors++;
+        counter_add(&t->counts.write_errors, 1);
     }
 }
 
@@ -253,5 +257,10 @@ void l2_unlink(struct l2 *t, struct str name)
 
 void l2_stats_get(const struct l2 *t, struct l2_stats *out)
 {
-    *out = t->stats;
+    for (int i = 0; i < L2_OUTCOMES; i++) {
+        out->outcomes[i] = counter_get(&t->counts.outcomes[i]);
+    }
+    out->writes = counter_get(&t->counts.writes);
+    out->write_errors = counter_get(&t->counts.write_errors);
+    out->too_large = counter_get(&t->counts.too_large);
 }

@@ -69,6 +69,7 @@ struct l2_stats {
     uint64_t write_errors; /* of these, not stored */
     uint64_t too_large;    /* not sent */
 };
+/* Any thread. */
 void l2_stats_get(const struct l2 *t, struct l2_stats *out);
 
 /* The name in Redis of an entry's name; in the arena. */

@@ -218,6 +218,18 @@ static void check_type(struct conf_build *b, const struct conf_type *type)
     b->route = NULL;
 }
 
+/* 0 stands for requests that never came to a route. */
+static void number_routes(struct settings *s)
+{
+    s->n_numbers = 1;
+    for (size_t i = 0; i < s->n_sites; i++) {
+        for (size_t k = 0; k < s->sites[i].n_routes; k++) {
+            s->sites[i].routes[k].number = s->n_numbers++;
+        }
+        s->sites[i].fallback.number = s->n_numbers++;
+    }
+}
+
 void conf_resolve_sites(struct conf_build *b)
 {
     for (size_t i = 0; i < b->n_types; i++) {
@@ -238,4 +250,5 @@ void conf_resolve_sites(struct conf_build *b)
         }
         resolve_fallback(b, site);
     }
+    number_routes(b->s);
 }

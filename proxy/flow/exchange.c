@@ -8,6 +8,7 @@
 #include "flow/forward.h"
 #include "flow/reply.h"
 #include "flow/request.h"
+#include "flow/request_stats.h"
 #include "flow/steps.h"
 #include "flow/tunnel.h"
 #include "flow/websocket.h"
@@ -48,7 +49,9 @@ void exchange_fetch(struct request *rq, struct str head, enum framing body,
         .count_limit = l->header_count,
         .line_limit = l->header_line,
     };
+    request_stats_start(rq);
     rq->fetch_start_us = request_clock_us();
+    request_stats_asked(rq);
     rq->fetch = fetch_new(rq->worker->pool, origins, origins_get(origins, rq->up->index),
                           &request, ops, rq);
     fetch_start(rq->fetch);
@@ -62,6 +65,7 @@ void exchange_note_end(struct request *rq)
     if (server != NULL) {
         rq->upstream = server->settings->url;
     }
+    request_stats_exchanged(rq);
 }
 
 static void drop_fetch(struct request *rq)
@@ -267,6 +271,7 @@ static void on_failed(struct fetch *f, enum fetch_error e)
     struct request *rq = fetch_owner(f);
     enum reason reason;
     bool cut = rq->status != 0 || rq->held; /* the client has, or would have had, a part */
+    request_stats_failed(rq, e);
     if (fetch_sent_any(f)) {
         (void)invalidate_after_write(rq, NULL);
     }

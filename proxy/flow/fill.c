@@ -16,6 +16,7 @@
 #include "flow/node.h"
 #include "flow/reply.h"
 #include "flow/request.h"
+#include "flow/request_stats.h"
 #include "flow/steps.h"
 #include "http/h1.h"
 
@@ -429,6 +430,7 @@ static void on_done(struct fetch *f)
     }
     struct entry *e = store(rq, fetch_msg(f));
     rq->stored = e != NULL;
+    request_stats_add(rq, STATS_STORED, rq->stored);
     flight_end(rq->lead, FLIGHT_DONE, e, FLIGHT_FILLED);
     if (e != NULL) {
         entry_unref(e);
@@ -438,5 +440,7 @@ static void on_done(struct fetch *f)
 
 static void on_failed(struct fetch *f, enum fetch_error e)
 {
-    fill_give_up(fetch_owner(f), e);
+    struct request *rq = fetch_owner(f);
+    request_stats_failed(rq, e);
+    fill_give_up(rq, e);
 }

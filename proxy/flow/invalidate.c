@@ -10,6 +10,7 @@
 #include "flow/node.h"
 #include "flow/redis_tier.h"
 #include "flow/request.h"
+#include "flow/request_stats.h"
 #include "flow/settle.h"
 #include "flow/steps.h"
 #include "http/target.h"
@@ -270,6 +271,7 @@ uint64_t invalidate_after_write(struct request *rq, const struct msg *answer)
         rs->list[0] = (struct record){.kind = RECORD_ALL};
         rs->n = 1;
     }
+    request_stats_add(rq, rs->widened ? STATS_WIDENED : STATS_INVALIDATIONS, rs->n);
     if (rs->n > 0) {
         record_all(rq, rs);
         if (rq->route->settle > 0) {

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "flow/client.h"
 #include "flow/ip_count.h"
+#include "flow/stats.h"
 #include "flow/worker.h"
 #include "http/date.h"
 
@@ -147,6 +148,7 @@ static void start_client(struct listener *l, int fd, const struct addr *peer)
     SSL *ssl = NULL;
     if (ls->proxy_protocol && !cidr_match(&ls->proxy_trusted, peer)) {
         log_refusal(peer, "it is not in proxy_protocol_from");
+        counter_add(&l->worker->stats->counts[STATS_WORKER_REFUSED], 1);
         close(fd);
         return;
     }
@@ -157,8 +159,10 @@ static void start_client(struct listener *l, int fd, const struct addr *peer)
     if (!count_connection(l, peer)) {
         SSL_free(ssl);
         refuse(l, fd);
+        counter_add(&l->worker->stats->counts[STATS_WORKER_REFUSED], 1);
         return;
     }
+    counter_add(&l->worker->stats->counts[STATS_WORKER_ACCEPTED], 1);
     client_new(l->worker, fd, ssl, peer, ls->proxy_protocol);
 }
 

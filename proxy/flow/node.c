@@ -60,6 +60,7 @@ struct node *node_new(const struct settings *settings, struct resolver *resolver
     n->journal = journal_new(JOURNAL_PATTERNS);
     n->flights = flight_table_new();
     n->peers = ip_count_new();
+    n->stats = stats_new();
     n->resolver = resolver;
     set_hash_key(n, settings->hash_key);
     return n;
@@ -72,6 +73,7 @@ void node_free(struct node *n)
     l1_free(n->l1);
     journal_free(n->journal);
     ip_count_free(n->peers);
+    stats_free(n->stats);
     OPENSSL_cleanse(n->hash_key, sizeof(n->hash_key));
     free(n);
 }
@@ -153,6 +155,7 @@ struct runtime *runtime_new(struct settings *settings, struct node *node, char *
             goto fail;
         }
     }
+    stats_map_init(&r->stats, node->stats, settings);
     /* Last, because it may start a thread. */
     r->keys = identity_keys_new(settings, &why);
     if (r->keys == NULL) {
@@ -178,6 +181,7 @@ void runtime_unref(struct runtime *r)
     }
     identity_keys_free(r->keys);
     accesslog_unref(r->access);
+    stats_map_fini(&r->stats);
     if (r->tls != NULL) {
         tls_server_unref(r->tls);
     }
@@ -200,6 +204,9 @@ void runtime_adopt(struct runtime *r, struct runtime *old)
     if (same_log(r->settings, old->settings)) {
         accesslog_unref(r->access);
         r->access = accesslog_ref(old->access);
+        r->log_lost = old->log_lost;
+    } else {
+        r->log_lost = old->log_lost + (old->access != NULL ? accesslog_lost(old->access) : 0);
     }
     identity_keys_adopt(r->keys, old->keys);
     origins_adopt(r->origins, old->origins);

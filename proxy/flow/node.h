@@ -20,6 +20,7 @@
 #include "cache/l1.h"
 #include "flow/backoff.h"
 #include "flow/route.h"
+#include "flow/stats.h"
 #include "settings.h"
 #include "upstream/origin.h"
 
@@ -37,6 +38,7 @@ struct node {
     struct redis_tier *redis; /* NULL: memory only; made and freed by the server */
     struct flight_table *flights;
     struct backoff backoff; /* names whose origin has just failed */
+    struct stats *stats;    /* see flow/stats */
     struct resolver *resolver;
     uint8_t hash_key[32];      /* for keyed hashes; random unless hash_key says otherwise */
     atomic_size_t connections; /* client connections open */
@@ -54,6 +56,8 @@ struct runtime {
     uint32_t version;         /* hash of `version`: entries of another one are not used */
     struct tls_server *tls;   /* NULL when no listener wants TLS */
     struct accesslog *access; /* NULL when it is off */
+    struct stats_map stats;   /* what its routes are called in node->stats */
+    uint64_t log_lost;        /* lines that the access logs before this one have lost */
 };
 
 /* The parts that outlive configurations; the resolver stays the caller's and must outlive the

@@ -6,6 +6,7 @@
 #include "flow/node.h"
 #include "flow/redis_tier.h"
 #include "flow/request.h"
+#include "flow/request_stats.h"
 #include "flow/steps.h"
 #include "http/vary.h"
 
@@ -133,6 +134,7 @@ static void on_entry(void *ctx, struct entry *e, enum l2_outcome outcome)
 
 enum step_result step_redis(struct request *rq)
 {
+    request_stats_start(rq);
     rq->step = STEP_FETCH;
     return redis_path_ask(rq, on_entry) ? STEP_WAIT : STEP_MORE;
 }

@@ -14,6 +14,7 @@
 #include "flow/accesslog.h"
 #include "flow/cors.h"
 #include "flow/reply.h"
+#include "flow/request_stats.h"
 #include "flow/steps.h"
 #include "flow/websocket.h"
 #include "http/forwarded.h"
@@ -50,7 +51,7 @@ static struct request *request_take(struct worker *w)
     rq->config = worker_config_take(w);
     rq->deferred.fn = on_deferred;
     rq->wall_start = w->loop->wall;
-    if (config_settings(rq->config)->log_access) {
+    if (request_stats_timed(w)) {
         rq->start_us = request_clock_us();
     }
     rq->reason_text = STR("-");
@@ -127,7 +128,7 @@ void request_release(struct request *rq)
     }
 }
 
-static void log_access(struct request *rq)
+static void log_access(struct request *rq, int64_t end_us)
 {
     const struct settings *s = config_settings(rq->config);
     if (!s->log_access || rq->worker->access == NULL || rq->status == 0 ||
@@ -151,7 +152,7 @@ static void log_access(struct request *rq)
         .status = rq->status,
         .bytes = rq->bytes_sent,
         .request_bytes = rq->body_bytes,
-        .total_us = request_clock_us() - rq->start_us,
+        .total_us = end_us - rq->start_us,
         .upstream_us = rq->fetch_start_us != 0 ? rq->upstream_us : -1,
         .upstream = rq->upstream,
         .protocol = rq->msg.minor == 1 ? STR("HTTP/1.1") : STR("HTTP/1.0"),
@@ -161,6 +162,14 @@ static void log_access(struct request *rq)
     accesslog_write(rq->worker->access, &record);
 }
 
+/* The request is over for its client: it is counted and logged. */
+static void conclude(struct request *rq)
+{
+    int64_t end_us = rq->start_us != 0 ? request_clock_us() : 0;
+    request_stats_end(rq, end_us);
+    log_access(rq, end_us);
+}
+
 void request_finish(struct request *rq, bool abort)
 {
     struct client *c = rq->client;
@@ -168,7 +177,7 @@ void request_finish(struct request *rq, bool abort)
     deadline_cancel(&rq->wait);
     if (c != NULL) {
         rq->client = NULL;
-        log_access(rq);
+        conclude(rq);
         flight_leave(&rq->reader);
         if (abort) {
             c->request = NULL;
@@ -183,7 +192,7 @@ void request_finish(struct request *rq, bool abort)
 void request_detach(struct request *rq)
 {
     rq->client = NULL;
-    log_access(rq);
+    conclude(rq);
     request_release(rq);
 }
 
@@ -548,7 +557,7 @@ void request_client_gone(struct request *rq)
         rq->status = 499; /* nginx's number for a client that did not wait */
         request_decide(rq, rq->result, REASON_CLIENT_GONE);
     }
-    log_access(rq);
+    conclude(rq);
     deadline_cancel(&rq->wait);
     if (rq->l2 != NULL) {
         l2_get_cancel(rq->l2);

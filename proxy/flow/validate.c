@@ -7,6 +7,7 @@
 #include "flow/node.h"
 #include "flow/reply.h"
 #include "flow/request.h"
+#include "flow/request_stats.h"
 #include "flow/steps.h"
 #include "http/conditional.h"
 
@@ -114,6 +115,7 @@ void fill_validated(struct request *rq, const struct msg *m)
         return;
     }
     rq->stored = l1_put(l1, e);
+    request_stats_add(rq, STATS_STORED, rq->stored);
     if (rq->stored) {
         redis_path_store(rq, e);
     }

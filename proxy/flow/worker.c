@@ -40,6 +40,7 @@ static void on_drop(struct mail *m)
 {
     struct config_use *use = container_of(m, struct config_use, drop);
     runtime_unref(use->runtime);
+    free(use->cells);
     free(use);
 }
 
@@ -49,6 +50,7 @@ static struct config_use *use_new(struct worker *w, struct runtime *runtime)
     struct config_use *use = xcalloc(1, sizeof(*use));
     use->runtime = runtime;
     use->worker = w;
+    use->cells = xcalloc(runtime->settings->n_numbers, sizeof(struct stats_cell *));
     use->drop.fn = on_drop;
     return use;
 }
@@ -412,6 +414,7 @@ struct worker *worker_new(unsigned index, struct node *node, struct runtime *run
     w->node = node;
     w->index = index;
     w->owner = owner;
+    w->stats = stats_worker_new(node->stats);
     w->config = use_new(w, runtime_ref(runtime));
     w->pool = pool_new(loop);
     if (node->redis != NULL) {

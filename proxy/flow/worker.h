@@ -22,14 +22,17 @@ struct client;
 struct redis_worker;
 struct request;
 struct settling;
+struct stats_cell;
+struct stats_worker;
 
 /* A worker's use of one runtime: counts requests without touching shared memory. */
 struct config_use {
     struct runtime *runtime; /* one reference for the whole worker */
     struct worker *worker;
-    unsigned requests; /* requests and fetches of it that are not finished */
-    bool retired;      /* a newer one has taken its place */
-    struct mail drop;  /* gives the reference back on the control thread */
+    unsigned requests;         /* requests and fetches of it that are not finished */
+    bool retired;              /* a newer one has taken its place */
+    struct stats_cell **cells; /* the worker's counters by route number; NULL: not used yet */
+    struct mail drop;          /* gives the reference back on the control thread */
 };
 
 /* The Host that was validated last, by its bytes as sent. */
@@ -47,6 +50,7 @@ struct worker {
     struct config_use *config;  /* the current one */
     struct redis_worker *redis; /* NULL: memory only */
     struct pool *pool;
+    struct stats_worker *stats;      /* its counters; the node's */
     struct accesslog_writer *access; /* of the current configuration; NULL: off */
     struct listener **listeners;     /* array */
     size_t n_listeners;

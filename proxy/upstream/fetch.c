@@ -164,6 +164,7 @@ void fetch_finish(struct fetch *f, enum fetch_error e)
     deadline_cancel(&f->total);
     fetch_release_conn(f, false);
     if (e == FETCH_OK) {
+        f->complete = true;
         f->ops->done(f);
     } else {
         f->ops->failed(f, e);
@@ -233,6 +234,9 @@ static void attempt_begin(struct fetch *f)
         return;
     }
     f->server = server;
+    if (f->request.pinned == NULL) {
+        origin_server_asked(server);
+    }
     f->uc = f->stale_conns < FRESH_TRIES_MAX ? pool_get(f->pool, server) : NULL;
     if (f->uc != NULL) {
         f->uc->user = f;
@@ -380,6 +384,11 @@ bool fetch_request_done(const struct fetch *f)
 const struct origin_server *fetch_server(const struct fetch *f)
 {
     return f->server;
+}
+
+bool fetch_complete(const struct fetch *f)
+{
+    return f->complete;
 }
 
 bool fetch_surplus(const struct fetch *f)

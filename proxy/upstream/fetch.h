@@ -95,6 +95,8 @@ bool fetch_sent_before(const struct fetch *f);
 bool fetch_request_done(const struct fetch *f);
 /* The final head, once `head` was called. */
 const struct msg *fetch_msg(const struct fetch *f);
+/* Did the exchange come to its complete answer (`done`)? */
+bool fetch_complete(const struct fetch *f);
 /* Did bytes follow the complete answer that nobody asked for? It may not be what it seems
  * (hardening F22): not to be stored. */
 bool fetch_surplus(const struct fetch *f);

@@ -57,6 +57,7 @@ struct fetch {
     bool surplus;  /* bytes came behind the answer that nobody asked for */
     bool aborting; /* fetch_abort_all() has come across it */
     bool freed;
+    bool complete;        /* `done` was called, or is about to be */
     struct strbuf replay; /* request body as sent, for a retry */
     struct guard guard;
     struct strbuf in; /* a head that has not arrived whole */

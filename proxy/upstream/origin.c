@@ -23,6 +23,13 @@ struct origins {
     struct resolver *resolver;
 };
 
+static void counts_unref(struct origin_counts *c)
+{
+    if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1) {
+        free(c);
+    }
+}
+
 static bool server_init(struct origin_server *s, struct origin *o, unsigned index,
                         struct resolver *resolver, char *error, size_t cap)
 {
@@ -30,6 +37,8 @@ static bool server_init(struct origin_server *s, struct origin *o, unsigned inde
     s->settings = &us->servers[index];
     s->origin = o;
     s->index = index;
+    s->counts = xcalloc(1, sizeof(*s->counts));
+    atomic_init(&s->counts->refs, 1);
     if (s->settings->addr.len == 0) {
         s->resolved = resolver_add(resolver, s->settings->host, s->settings->port);
     }
@@ -48,6 +57,7 @@ static void origin_fini(struct origins *set, struct origin *o)
     for (size_t i = 0; i < o->n_servers; i++) {
         struct origin_server *s = &o->servers[i];
         free(s->host);
+        counts_unref(s->counts);
         if (s->tls != NULL) {
             tls_client_unref(s->tls);
         }
@@ -108,6 +118,9 @@ static void server_adopt(struct origin_server *s, struct origin_server *old)
                           memory_order_relaxed);
     atomic_store(&s->down_until, atomic_load(&old->down_until));
     atomic_store(&s->unhealthy, checked && atomic_load(&old->unhealthy));
+    atomic_fetch_add_explicit(&old->counts->refs, 1, memory_order_relaxed);
+    counts_unref(s->counts);
+    s->counts = old->counts;
 }
 
 static void origin_adopt(struct origin *o, struct origin *old)
@@ -146,6 +159,17 @@ static bool passively_down(const struct origin_server *s, msec_t now)
 {
     return s->origin->n_servers > 1 &&
            atomic_load_explicit(&s->down_until, memory_order_relaxed) > now;
+}
+
+bool origin_server_up(const struct origin_server *s, msec_t now)
+{
+    return !atomic_load_explicit(&s->unhealthy, memory_order_relaxed) &&
+           !passively_down(s, now);
+}
+
+void origin_server_asked(struct origin_server *s)
+{
+    atomic_fetch_add_explicit(&s->counts->requests, 1, memory_order_relaxed);
 }
 
 static unsigned load_of(struct origin_server *s)
@@ -209,6 +233,7 @@ void origin_server_succeeded(struct origin_server *s)
 void origin_server_failed(struct origin_server *s, msec_t now)
 {
     unsigned fails = atomic_fetch_add_explicit(&s->fails, 1, memory_order_relaxed) + 1;
+    atomic_fetch_add_explicit(&s->counts->failures, 1, memory_order_relaxed);
     if (s->resolved != NULL) {
         resolver_kick(s->resolved);
     }

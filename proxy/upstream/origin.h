@@ -22,19 +22,27 @@ struct resolved;
 
 #define ORIGIN_MAX_SERVERS 64 /* per upstream: a mask of tried servers fits a word */
 
+/* What has been counted for one server, shared by the configurations that have it. */
+struct origin_counts {
+    atomic_uint refs;
+    _Atomic uint64_t requests; /* attempts begun, health checks apart */
+    _Atomic uint64_t failures; /* attempts that counted against it */
+};
+
 /* One server of a group. */
 struct origin_server {
     const struct server_settings *settings;
-    struct origin *origin;     /* its group */
-    unsigned index;            /* position in the group, its bit in masks */
-    char *host;                /* NUL-terminated, for TLS; NULL without TLS */
-    struct resolved *resolved; /* addresses of a name; NULL for a literal address */
-    struct tls_client *tls;    /* NULL: plain */
-    atomic_uint in_flight;     /* exchanges under way */
-    atomic_uint fails;         /* consecutive failures */
-    atomic_uint next_addr;     /* rotates over the name's addresses */
-    _Atomic msec_t down_until; /* monotonic; passively marked down until then */
-    atomic_bool unhealthy;     /* the active check says no */
+    struct origin *origin;        /* its group */
+    unsigned index;               /* position in the group, its bit in masks */
+    char *host;                   /* NUL-terminated, for TLS; NULL without TLS */
+    struct resolved *resolved;    /* addresses of a name; NULL for a literal address */
+    struct tls_client *tls;       /* NULL: plain */
+    atomic_uint in_flight;        /* exchanges under way */
+    atomic_uint fails;            /* consecutive failures */
+    atomic_uint next_addr;        /* rotates over the name's addresses */
+    _Atomic msec_t down_until;    /* monotonic; passively marked down until then */
+    atomic_bool unhealthy;        /* the active check says no */
+    struct origin_counts *counts; /* a reference */
 };
 
 /* One group. */
@@ -73,6 +81,12 @@ struct origin_server *origin_pick(struct origin *o, uint64_t tried, msec_t now);
 /* An address of the server; false when its name has not been resolved. Successive calls rotate.
  */
 bool origin_server_addr(struct origin_server *s, struct addr *out);
+
+/* An attempt on the server begins (not a health check). */
+void origin_server_asked(struct origin_server *s);
+
+/* Is the server used for requests? False while it is marked or fails its check. Any thread. */
+bool origin_server_up(const struct origin_server *s, msec_t now);
 
 /* What an exchange came to: counts towards max_fails. A failure to connect also asks the
  * resolver for fresh addresses. */

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "base/counter.h"
 #include "base/mem.h"
 
 /* Idle connections to one server. */
@@ -23,6 +24,7 @@ struct pool {
     size_t n_lists;
     size_t idle;           /* over all lists */
     struct fetch *fetches; /* list, see pool_fetches() */
+    struct counter open;   /* connections that are not closed */
 };
 
 static void on_idle_event(struct stream *s);
@@ -88,6 +90,9 @@ static void on_dead(struct deferred *d)
 
 void upconn_close(struct upconn *uc, bool reset)
 {
+    if (!uc->dead.queued) {
+        counter_add(&uc->pool->open, (uint64_t)-1);
+    }
     if (uc->listed) {
         list_remove(uc->pool, uc);
     }
@@ -158,6 +163,7 @@ struct upconn *pool_connect(struct pool *p, struct origins *origins,
         return NULL;
     }
     struct upconn *uc = xcalloc(1, sizeof(*uc));
+    counter_add(&p->open, 1);
     uc->pool = p;
     uc->origins = origins_ref(origins);
     uc->server = server;
@@ -215,6 +221,11 @@ void pool_free(struct pool *p)
 struct loop *pool_loop(const struct pool *p)
 {
     return p->loop;
+}
+
+uint64_t pool_open(const struct pool *p)
+{
+    return counter_get(&p->open);
 }
 
 size_t pool_idle(const struct pool *p)

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/loop.h"
 #include "base/stream.h"
@@ -59,6 +60,9 @@ void upconn_close(struct upconn *uc, bool reset);
 void pool_drop_others(struct pool *p, const struct origins *keep);
 
 size_t pool_idle(const struct pool *p);
+
+/* Connections that are not closed, lent or idle. Any thread. */
+uint64_t pool_open(const struct pool *p);
 
 /* Where upstream/fetch keeps the list of exchanges under way on this pool. */
 struct fetch **pool_fetches(struct pool *p);
