@@ -151,6 +151,7 @@ conf_setter set_listen, set_proxy_protocol_from, set_workers, set_limits, set_tr
     set_forward_headers, set_tag, set_invalidate, set_upgrade, set_timeout, set_header,
     set_cors, set_alert;
 conf_setter set_admin;
+conf_setter set_cost;
 
 /* Names of a site, from `hosts` and `host`. */
 void conf_add_hosts(struct conf_build *b, const struct conf_arg *args, size_t n,

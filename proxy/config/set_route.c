@@ -245,6 +245,36 @@ void set_client_cache_control(struct conf_build *b, const struct conf_stmt *s, v
         conf_choice(b, &s->args[0], words, 2) == 0;
 }
 
+#define COST_MAX 1000000
+
+/* Digits, and up to six more behind a point; in millionths. */
+static bool parse_cost(struct str text, int64_t *out)
+{
+    size_t point = str_index(text, '.');
+    struct str fraction = str_skip(text, point + 1);
+    uint64_t whole = 0, part = 0;
+    bool dangling = point < text.n && fraction.n == 0;
+
+    if (!str_to_u64(str_make(text.p, point), COST_MAX, &whole) || dangling || fraction.n > 6 ||
+        (fraction.n > 0 && !str_to_u64(fraction, 999999, &part))) {
+        return false;
+    }
+    for (size_t i = fraction.n; i < 6; i++) {
+        part *= 10;
+    }
+    *out = (int64_t)(whole * 1000000 + part);
+    return *out <= COST_MAX * INT64_C(1000000);
+}
+
+void set_cost(struct conf_build *b, const struct conf_stmt *s, void *target)
+{
+    if (!parse_cost(s->args[0].text, &((struct route_settings *)target)->cost)) {
+        conf_error(b->d, s->args[0].at,
+                   "a cost is a number up to %d with at most six decimals, like 0.05",
+                   COST_MAX);
+    }
+}
+
 void set_forward_headers(struct conf_build *b, const struct conf_stmt *s, void *target)
 {
     struct route_settings *r = target;

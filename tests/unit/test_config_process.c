@@ -323,7 +323,6 @@ static void test_not_available_yet(void **state)
          "`stale_if_error unverified` is not available in this version", NULL, 0},
         {"route GET /x { refresh 2m }\n", "`refresh` is not available in this version", NULL,
          0},
-        {"route GET /x { cost 1 }\n", "`cost` is not available in this version", NULL, 0},
         {"route GET /x { admin }\n", "`admin` is not available in this version", NULL, 0},
     };
 

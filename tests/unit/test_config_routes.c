@@ -403,6 +403,40 @@ static void test_print_routes(void **state)
     settings_unref(s);
 }
 
+static void test_cost(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t micros;
+    } good[] = {{"0.05", 50000}, {"1", 1000000}, {"0.000001", 1}, {"0", 0}, {"12.5", 12500000}};
+    static const struct config_case bad[] = {
+        {"route GET /x { scope public; ttl 1m; cost 0.0000001 }\n", "a cost is a number", NULL,
+         0},
+        {"route GET /x { scope public; ttl 1m; cost -1 }\n", "a cost is a number", NULL, 0},
+        {"route GET /x { scope public; ttl 1m; cost 1. }\n", "a cost is a number", NULL, 0},
+        {"route GET /x { scope public; ttl 1m; cost 1,5 }\n", "a cost is a number", NULL, 0},
+        {"route GET /x { scope public; ttl 1m; cost 1000001 }\n", "a cost is a number", NULL,
+         0},
+        {"route GET /x { scope public; ttl 1m; cost 1000000.1 }\n", "a cost is a number", NULL,
+         0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        char text[128];
+        snprintf(text, sizeof(text),
+                 "type t { cost 9 }\nroute GET /x { type t; scope public; ttl 1m; cost %s }\n"
+                 "route GET /y { type t; scope public; ttl 1m }\n",
+                 good[i].text);
+        struct settings *s = case_good(text);
+        assert_int_equal(case_route(s, "GET /x")->cost, good[i].micros);
+        assert_int_equal(case_route(s, "GET /y")->cost, 9000000);
+        assert_int_equal(s->sites[0].fallback.cost, 0);
+        settings_unref(s);
+    }
+    case_refused(CASES(bad));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -416,6 +450,7 @@ int main(void)
         cmocka_unit_test(test_value_errors),
         cmocka_unit_test(test_invalidate_forms),
         cmocka_unit_test(test_print_routes),
+        cmocka_unit_test(test_cost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
