@@ -54,7 +54,8 @@ double histogram_quantile(const struct histogram *h, double part)
         if (here > 0 && before + here >= wanted) {
             double low = (double)histogram_floor(i);
             double high = i + 1 < HISTOGRAM_BUCKETS ? (double)histogram_floor(i + 1) : max;
-            double value = low + (high - low) * (wanted > before ? (wanted - before) / here : 0);
+            double value =
+                low + (high - low) * (wanted > before ? (wanted - before) / here : 0);
             return value < max ? value : max;
         }
         before += here;
