@@ -14,6 +14,7 @@
 #include "cache/hash.h"
 #include "cache/journal_link_state.h"
 #include "cache/journal_wire.h"
+#include "cache/redis_advice.h"
 
 #define RETRY_STEP_MS 50 /* before the second attempt to sync; doubles … */
 #define RETRY_MAX_MS  2000
@@ -171,6 +172,26 @@ static void open_redis(struct journal_link *l)
     l->redis = redis_new(l->loop, &ro);
 }
 
+static void on_facts(void *ctx, const struct redis_facts *facts)
+{
+    struct journal_link *l = ctx;
+    struct str prefix = str_skip(l->key_stream, 1);
+    prefix.n = str_index(prefix, '}');
+    redis_advice_log(&l->advised, facts, prefix);
+}
+
+static void start_info(struct journal_link *l)
+{
+    const struct redis_info_options io = {
+        .prefix = l->options.prefix,
+        .site = l->options.site,
+        .member = true,
+        .done = on_facts,
+        .ctx = l,
+    };
+    l->info = redis_info_new(l->loop, l->redis, &io);
+}
+
 struct journal_link *journal_link_new(struct journal *j,
                                       const struct journal_link_options *options)
 {
@@ -188,14 +209,14 @@ struct journal_link *journal_link_new(struct journal *j,
         abort();
     }
     outbox_init(&l->outbox, options->state_dir, options->prefix, l->node);
-    l->options.prefix = l->options.state_dir = STR_NULL; /* the caller's */
     append_init(l);
     deadline_init(&l->retry, on_retry);
     deadline_init(&l->last_call, on_last_call);
     l->resync.fn = on_resync;
     open_redis(l);
-    l->info = redis_info_new(l->loop, l->redis, l->key_stream, NULL, NULL);
+    start_info(l);
     sync_start(l);
+    l->options.prefix = l->options.site = l->options.state_dir = STR_NULL; /* the caller's */
     start_thread(l);
     return l;
 }
@@ -227,6 +248,7 @@ static void unregister(struct journal_link *l)
                                     .timeout = LAST_CALL_MS,
                                     .done = on_unregistered,
                                     .ctx = l};
+    redis_info_leave(l->info);
     if (redis_command(l->redis, &call) == NULL) {
         loop_stop(l->loop);
     }

@@ -48,6 +48,7 @@ struct journal_link {
     struct loop *loop;
     struct redis *redis;
     struct redis_info *info;
+    unsigned advised; /* what was said about it: redis_advice_log() */
     pthread_t thread;
     struct journal_link_options options; /* strings owned */
     struct str key_stream, key_epoch, key_nodes;

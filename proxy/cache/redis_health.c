@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -35,6 +36,7 @@ struct redis_health {
     pthread_mutex_t lock;
     struct record *records; /* under lock */
     size_t n_records;
+    char why[160];               /* of the last failure; under lock */
     atomic_uint up[REDIS_ROLES]; /* usable connections of all servers */
     atomic_uint breakers[REDIS_ROLES][REDIS_BREAKER_STATES]; /* CLOSED is not counted */
     atomic_uint refused; /* class of the refusal of writes; REDIS_E_NONE: none */
@@ -101,6 +103,14 @@ static void note_down(struct record *r, const char *why)
     }
 }
 
+/* Under lock. */
+static void keep_why(struct redis_health *h, const char *why)
+{
+    if (why != NULL) {
+        snprintf(h->why, sizeof(h->why), "%s", why);
+    }
+}
+
 void redis_health_gain(struct redis_health *h, enum redis_role role, const char *server)
 {
     atomic_fetch_add_explicit(&h->up[role], 1, memory_order_relaxed);
@@ -128,6 +138,7 @@ void redis_health_lose(struct redis_health *h, enum redis_role role, const char 
             note_down(r, why);
         }
     }
+    keep_why(h, why);
     pthread_mutex_unlock(&h->lock);
 }
 
@@ -139,6 +150,14 @@ void redis_health_miss(struct redis_health *h, enum redis_role role, const char 
     if (r != NULL) {
         note_down(r, why);
     }
+    keep_why(h, why);
+    pthread_mutex_unlock(&h->lock);
+}
+
+void redis_health_why(struct redis_health *h, char *out, size_t cap)
+{
+    pthread_mutex_lock(&h->lock);
+    snprintf(out, cap, "%s", h->why);
     pthread_mutex_unlock(&h->lock);
 }
 

@@ -7,6 +7,7 @@
 #define CACHE_REDIS_HEALTH_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "cache/redis.h"
@@ -30,6 +31,9 @@ void redis_health_miss(struct redis_health *h, enum redis_role role, const char 
 
 /* Is any connection of this role usable? False before the first one was. */
 bool redis_health_up(const struct redis_health *h, enum redis_role role);
+
+/* Why a connection was last lost or could not be made; empty: all went well so far. */
+void redis_health_why(struct redis_health *h, char *out, size_t cap);
 
 /* A breaker of this role changed its state; it begins CLOSED. */
 void redis_health_breaker(struct redis_health *h, enum redis_role role,

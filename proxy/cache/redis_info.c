@@ -19,11 +19,25 @@
 #define RETRY_MS    500  /* while there is no answer */
 #define COMMAND_MS  5000 /* patient: who gives up first closes the connection */
 #define MAX_MASTERS 512
-#define SKIP_ROUNDS 120 /* after NOPERM: ten minutes */
+#define SKIP_ROUNDS 120     /* after NOPERM: ten minutes */
+#define SITE_MS     "15000" /* a site that has not said so for this long is gone */
+
+/* KEYS sites · ARGV own life-ms join -> members */
+#define SITES                                                              \
+    "local t = redis.call('TIME')\n"                                       \
+    "local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"                  \
+    "local first = string.format('%.0f', now - tonumber(ARGV[2]))\n"       \
+    "if ARGV[3] == '1' then\n"                                             \
+    "  redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', first)\n"           \
+    "  redis.call('ZADD', KEYS[1], string.format('%.0f', now), ARGV[1])\n" \
+    "  redis.call('PEXPIRE', KEYS[1], ARGV[2] * 2)\n"                      \
+    "end\n"                                                                \
+    "return redis.call('ZRANGEBYSCORE', KEYS[1], first, '+inf', 'LIMIT', 0, 16)\n"
 
 enum what {
     ASK_MEMORY,
     ASK_KEYS,
+    ASK_SITES, /* the journal's master only */
     ASKS,
 };
 
@@ -32,15 +46,14 @@ struct question {
     struct redis_info *info;
     struct redis_command *command; /* NULL: ended */
     enum what what;
-    bool journal; /* goes to the master that has the journal */
+    bool journal; /* goes to the master that has the journal: the first one */
 };
 
 struct redis_info {
     struct loop *loop;
     struct redis *redis;
-    uint16_t journal_slot;
-    redis_info_fn *done;
-    void *ctx;
+    struct redis_info_options options; /* strings owned */
+    struct str key_sites;              /* in the journal's slot */
     struct deadline timer;
     struct question *questions; /* of the round */
     size_t n_questions;
@@ -113,9 +126,35 @@ static bool take_memory(struct redis_info *i, struct str text, bool journal)
     return true;
 }
 
+/* One that is not ours, made printable: it is for people. */
+static bool take_sites(struct redis_info *i, const struct redis_reply *reply)
+{
+    char *out = i->round.other;
+    for (size_t k = 0; k < reply->n_items && out[0] == '\0'; k++) {
+        const struct redis_reply *site = redis_reply_item(reply, k, REDIS_STRING);
+        if (site == NULL || str_eq(site->text, i->options.site)) {
+            continue;
+        }
+        size_t n = site->text.n;
+        n = n < sizeof(i->round.other) ? n : sizeof(i->round.other) - 1;
+        for (size_t c = 0; c < n; c++) {
+            char byte = site->text.p[c];
+            out[c] = '?';
+            if (byte >= ' ' && byte <= '~') {
+                out[c] = byte;
+            }
+        }
+        out[n] = '\0';
+    }
+    return reply->type == REDIS_ARRAY;
+}
+
 static bool take(struct redis_info *i, const struct question *q,
                  const struct redis_reply *reply)
 {
+    if (q->what == ASK_SITES) {
+        return take_sites(i, reply);
+    }
     if (q->what == ASK_MEMORY) {
         return reply->type == REDIS_STRING && take_memory(i, reply->text, q->journal);
     }
@@ -144,9 +183,10 @@ static void publish(struct redis_info *i)
     f->at = any ? f->at : i->facts.at;
     i->facts = *f;
     pthread_mutex_unlock(&i->lock);
-    deadline_set(i->loop, &i->timer, any ? EVERY_MS : RETRY_MS);
-    if (any && i->done != NULL) {
-        i->done(i->ctx, f);
+    bool soon = f->used_memory < 0 && i->skip[ASK_MEMORY] == 0;
+    deadline_set(i->loop, &i->timer, soon ? RETRY_MS : EVERY_MS);
+    if (any && i->options.done != NULL) {
+        i->options.done(i->options.ctx, f);
     }
 }
 
@@ -172,9 +212,20 @@ static void ask(struct redis_info *i, struct question *q, uint16_t slot)
 {
     const struct segment memory[] = {REDIS_ARG("INFO"), REDIS_ARG("memory")};
     const struct segment keys[] = {REDIS_ARG("DBSIZE")};
+    const struct segment sites[] = {
+        REDIS_ARG("EVAL"),
+        REDIS_ARG(SITES),
+        REDIS_ARG("1"),
+        redis_arg(i->key_sites),
+        redis_arg(i->options.site),
+        REDIS_ARG(SITE_MS),
+        i->options.member ? REDIS_ARG("1") : REDIS_ARG("0"),
+    };
+    const struct segment *const argv[ASKS] = {memory, keys, sites};
+    static const size_t argc[ASKS] = {2, 1, 7};
     const struct redis_call call = {.role = REDIS_JOURNAL,
-                                    .argv = q->what == ASK_MEMORY ? memory : keys,
-                                    .argc = q->what == ASK_MEMORY ? 2 : 1,
+                                    .argv = argv[q->what],
+                                    .argc = argc[q->what],
                                     .at_slot = true,
                                     .slot = slot,
                                     .timeout = COMMAND_MS,
@@ -184,10 +235,17 @@ static void ask(struct redis_info *i, struct question *q, uint16_t slot)
     i->open += q->command != NULL;
 }
 
+/* Is it of use to ask? */
+static bool wanted(const struct redis_info *i, const struct question *q)
+{
+    return i->skip[q->what] == 0 &&
+           (q->what != ASK_SITES || (q->journal && i->options.site.n > 0));
+}
+
 static void begin_round(struct redis_info *i)
 {
     uint16_t slots[MAX_MASTERS];
-    i->masters = redis_masters(i->redis, i->journal_slot, slots, MAX_MASTERS);
+    i->masters = redis_masters(i->redis, redis_slot_of(i->key_sites), slots, MAX_MASTERS);
     i->round = (struct redis_facts){.at = clock_monotonic()};
     i->unlimited = false;
     memset(i->answers, 0, sizeof(i->answers));
@@ -197,7 +255,7 @@ static void begin_round(struct redis_info *i)
     for (size_t k = 0; k < i->n_questions; k++) {
         struct question *q = &i->questions[k];
         *q = (struct question){.info = i, .what = (enum what)(k % ASKS), .journal = k < ASKS};
-        if (i->skip[q->what] == 0) {
+        if (wanted(i, q)) {
             ask(i, q, slots[k / ASKS]);
         }
     }
@@ -217,15 +275,18 @@ static void on_timer(struct deadline *d)
 /* ---- life ---------------------------------------------------------------------------------
  */
 
-struct redis_info *redis_info_new(struct loop *loop, struct redis *r, struct str journal,
-                                  redis_info_fn *done, void *ctx)
+struct redis_info *redis_info_new(struct loop *loop, struct redis *r,
+                                  const struct redis_info_options *options)
 {
     struct redis_info *i = xcalloc(1, sizeof(*i));
+    struct strbuf key = {0};
+    strbuf_addf(&key, "{%.*s}:sites", STR_ARG(options->prefix));
     i->loop = loop;
     i->redis = r;
-    i->journal_slot = redis_slot_of(journal);
-    i->done = done;
-    i->ctx = ctx;
+    i->options = *options;
+    i->options.prefix = STR_NULL;
+    i->options.site = str_make(str_dup(options->site), options->site.n);
+    i->key_sites = strbuf_str(&key);
     i->facts = (struct redis_facts){.used_memory = -1, .max_memory = -1, .keys = -1};
     pthread_mutex_init(&i->lock, NULL);
     deadline_init(&i->timer, on_timer);
@@ -233,17 +294,38 @@ struct redis_info *redis_info_new(struct loop *loop, struct redis *r, struct str
     return i;
 }
 
+/* No question is under way any more. */
+static void stop(struct redis_info *i)
+{
+    for (size_t k = 0; k < i->n_questions; k++) {
+        if (i->questions[k].command != NULL) {
+            redis_cancel(i->questions[k].command);
+            i->questions[k].command = NULL;
+        }
+    }
+    deadline_cancel(&i->timer);
+}
+
+void redis_info_leave(struct redis_info *i)
+{
+    const struct segment argv[] = {REDIS_ARG("ZREM"), redis_arg(i->key_sites),
+                                   redis_arg(i->options.site)};
+    const struct redis_call call = {
+        .role = REDIS_JOURNAL, .argv = argv, .argc = 3, .key = 1, .timeout = COMMAND_MS};
+    stop(i);
+    if (i->options.member && i->options.site.n > 0) {
+        (void)redis_command(i->redis, &call);
+    }
+}
+
 void redis_info_free(struct redis_info *i)
 {
     if (i == NULL) {
         return;
     }
-    for (size_t k = 0; k < i->n_questions; k++) {
-        if (i->questions[k].command != NULL) {
-            redis_cancel(i->questions[k].command);
-        }
-    }
-    deadline_cancel(&i->timer);
+    stop(i);
+    free((void *)(uintptr_t)i->key_sites.p);
+    free((void *)(uintptr_t)i->options.site.p);
     pthread_mutex_destroy(&i->lock);
     free(i->questions);
     free(i);

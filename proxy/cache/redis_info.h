@@ -1,7 +1,11 @@
 /*
  * What the Redis servers say of themselves: memory, its limit, what they evict, how many keys
- * there are. Asked in the background (INFO memory and DBSIZE, both O(1)) with an instance that
- * somebody else owns; read by the admin plane and by what warns of a dangerous configuration.
+ * there are; and whether another site uses the same prefix. Asked in the background (INFO
+ * memory, DBSIZE and a set of a few members) with an instance that somebody else owns; read by
+ * the admin plane and by what warns of a dangerous configuration (redis_advice).
+ *
+ *   {PREFIX}:sites   sorted set: what each deployment calls itself (redis_site), by the time at
+ *                    which a node of it last said so
  *
  * In a cluster every master is asked and the figures are added up; what is evicted is asked of
  * the master that has the journal, which is the only key without an expiry.
@@ -36,16 +40,28 @@ struct redis_facts {
                             only be counted by walking through all */
     enum redis_eviction eviction;
     char policy[24]; /* maxmemory-policy as the server writes it; empty: not known */
+    char other[128]; /* another site under our prefix, printable; empty: none is known */
 };
 
 /* Called on the loop after each round that was answered. */
 typedef void redis_info_fn(void *ctx, const struct redis_facts *facts);
 
-/* Starts asking on `loop`, which is r's; both must outlive it. journal: the key whose server is
- * asked what it evicts. done may be NULL. */
-struct redis_info *redis_info_new(struct loop *loop, struct redis *r, struct str journal,
-                                  redis_info_fn *done, void *ctx)
+/* Strings are copied. */
+struct redis_info_options {
+    struct str prefix;
+    struct str site;     /* what this deployment calls itself; empty: sites are not asked for */
+    bool member;         /* says so; otherwise it only looks who is there */
+    redis_info_fn *done; /* may be NULL */
+    void *ctx;
+};
+
+/* Starts asking on `loop`, which is r's; both must outlive it. */
+struct redis_info *redis_info_new(struct loop *loop, struct redis *r,
+                                  const struct redis_info_options *options)
     __attribute__((warn_unused_result));
+
+/* A member says that it goes; nothing is asked any more. */
+void redis_info_leave(struct redis_info *i);
 
 /* On the loop's thread, or when that has ended; commands under way end without a call. Before
  * the instance goes. NULL is allowed. */

@@ -1,9 +1,11 @@
 /*
- * The check reads files and nothing else: no socket is opened and no key set fetched, so it may
- * run beside the process that serves, and in a build pipeline.
+ * The check reads files and asks Redis what it is set to; nothing is changed, no listener
+ * opened and no key set fetched, so it may run beside the process that serves, and in a build
+ * pipeline.
  */
 #include <stdio.h>
 
+#include "cli/check_redis.h"
 #include "cli/command.h"
 #include "cli/options.h"
 #include "config.h"
@@ -11,9 +13,11 @@
 int cli_check(int argc, char **argv)
 {
     const char *given = NULL;
-    bool quiet = false;
-    const struct option_spec specs[] = {
-        {.name = "--config", .value = &given}, {.name = "--quiet", .flag = &quiet}, {0}};
+    bool quiet = false, offline = false;
+    const struct option_spec specs[] = {{.name = "--config", .value = &given},
+                                        {.name = "--offline", .flag = &offline},
+                                        {.name = "--quiet", .flag = &quiet},
+                                        {0}};
     enum options_result r = options_parse(COMMAND_check, argc, argv, specs, NULL);
     if (r != OPTIONS_OK) {
         return options_exit(r);
@@ -31,8 +35,8 @@ int cli_check(int argc, char **argv)
     if (!quiet) {
         config_print_routes(s, stdout);
     }
-    fprintf(stderr, "%s: ok, %u warning%s\n", path, report.warnings,
-            report.warnings == 1 ? "" : "s");
+    unsigned warnings = report.warnings + (offline ? 0 : check_redis(s, path));
+    fprintf(stderr, "%s: ok, %u warning%s\n", path, warnings, warnings == 1 ? "" : "s");
     settings_unref(s);
     return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
 }

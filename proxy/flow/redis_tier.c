@@ -9,6 +9,7 @@
 #include "base/tls.h"
 #include "cache/redis.h"
 #include "cache/redis_health.h"
+#include "flow/redis_site.h"
 
 #define HORIZON_MS                                                            \
     (7 * 24 * 3600 * (msec_t)1000) /* records kept; entries older are refused \
@@ -62,9 +63,12 @@ struct redis_tier *redis_tier_new(struct settings *settings, struct journal *jou
         }
     }
     t->health = redis_health_new();
+    struct strbuf site = {0};
+    redis_site_text(settings, &site);
     const struct journal_link_options lo = {
         .redis = options_of(t),
         .prefix = rs->prefix,
+        .site = strbuf_str(&site),
         .budget = rs->budget,
         .max_lag = rs->max_lag,
         .horizon = HORIZON_MS,
@@ -72,6 +76,7 @@ struct redis_tier *redis_tier_new(struct settings *settings, struct journal *jou
         .state_dir = settings->state_dir,
     };
     t->link = journal_link_new(journal, &lo);
+    strbuf_free(&site);
     return t;
 }
 

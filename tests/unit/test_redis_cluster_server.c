@@ -175,6 +175,7 @@ static void test_figures_of_all_masters(void **state)
     (void)state;
     struct redis_facts facts = {0};
     unsigned refused = 0;
+    const struct redis_info_options options = {.prefix = STR("shop")};
     uint16_t slots[8], slot = redis_slot_of(STR("{shop}:journal"));
     k.options.roles |= 1u << REDIS_JOURNAL;
     start();
@@ -186,7 +187,7 @@ static void test_figures_of_all_masters(void **state)
     assert_int_equal(slots[0], slot);
     order(slot / 5461, "+OK", "CONFIG SET maxmemory-policy allkeys-lfu");
     RUN_UNTIL(&k, redis_ready(k.r, REDIS_JOURNAL));
-    struct redis_info *info = redis_info_new(k.loop, k.r, STR("{shop}:journal"), NULL, NULL);
+    struct redis_info *info = redis_info_new(k.loop, k.r, &options);
     RUN_UNTIL(&k, (redis_info_get(info, &facts), facts.keys == 500));
     assert_int_equal(facts.max_memory, 600 << 20);
     assert_true(facts.used_memory > 3 * 500000);
@@ -194,7 +195,7 @@ static void test_figures_of_all_masters(void **state)
     redis_info_free(info);
     /* One without a limit means that there is none. */
     order(1, "+OK", "CONFIG SET maxmemory 0");
-    info = redis_info_new(k.loop, k.r, STR("{shop}:journal"), NULL, NULL);
+    info = redis_info_new(k.loop, k.r, &options);
     RUN_UNTIL(&k, (redis_info_get(info, &facts), facts.max_memory == 0));
     redis_info_free(info);
 }

@@ -44,7 +44,9 @@ static void on_round(void *ctx, const struct redis_facts *f)
 
 static void start_info(void)
 {
-    info = redis_info_new(k.loop, k.r, STR("{shop}:journal"), on_round, &rounds);
+    info = redis_info_new(
+        k.loop, k.r,
+        &(struct redis_info_options){.prefix = STR("shop"), .done = on_round, .ctx = &rounds});
 }
 
 static void begin(const char *const *args, const char *userinfo)
