@@ -388,6 +388,8 @@ struct redis_settings {
     uint64_t max_records;      /* journal records kept */
     unsigned breaker_failures; /* consecutive failures that open a breaker */
     msec_t breaker_max;        /* its longest back-off */
+    bool lease;                /* one fetch for all nodes */
+    msec_t lease_time;         /* after which a node that died holds up the others no more */
 };
 
 /* What an alert looks at. */

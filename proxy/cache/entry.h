@@ -212,8 +212,11 @@ static inline msec_t entry_stale_if_error(const struct entry *e)
     return (msec_t)e->stale_if_error_10ms * 10;
 }
 
-/* The stored form (magic, schema version, sections, XXH3) appended to out. */
-void entry_encode(const struct entry *e, struct strbuf *out);
+/* The stored form (magic, schema version, sections, XXH3) appended to out. fence: of the lease
+ * under which it was fetched (cache/lease.h), 0 for none; the first 6 bytes, magic and version,
+ * say where it is. */
+#define ENTRY_FENCE_AT 104
+void entry_encode(const struct entry *e, uint64_t fence, struct strbuf *out);
 
 /* An entry from stored bytes, or NULL when anything does not check out (magic, version,
  * lengths, checksum). Never trusts a length. */

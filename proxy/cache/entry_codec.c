@@ -6,8 +6,8 @@
  *  40 stamp: epoch 8 · seq 8 (`local` means nothing elsewhere)
  *  56 body_length 4 · lengths: name 4 · head 4 · body 4 · bytes 4
  *  76 lengths: etag 2 · tags 2 · host 2 · type 2 · route 2 · vary 2 · date 2 · modified 2
- *  92 date_at 4 · modified_at 4 · zero 4
- * 104 host, type, route, vary · bytes (as in struct entry) · XXH3-64 of all before it 8
+ *  92 date_at 4 · modified_at 4 · zero 4 · fence 8 (see cache/lease.h)
+ * 112 host, type, route, vary · bytes (as in struct entry) · XXH3-64 of all before it 8
  *
  * A change of any of this is a new version; a foreign version is a miss.
  */
@@ -20,8 +20,8 @@
 #include "cache/entry_shared.h"
 
 #define MAGIC       0x3144524cu /* "LRD1" */
-#define VERSION     1u
-#define HEADER_SIZE 104
+#define VERSION     2u
+#define HEADER_SIZE (ENTRY_FENCE_AT + 8)
 #define SUM_SIZE    8
 
 static void add_le(struct strbuf *out, uint64_t v, size_t n)
@@ -49,7 +49,7 @@ static uint64_t checksum(const char *p, size_t n)
     return XXH3_64bits(p, n); /* unseeded: other nodes must find the same */
 }
 
-void entry_encode(const struct entry *e, struct strbuf *out)
+void entry_encode(const struct entry *e, uint64_t fence, struct strbuf *out)
 {
     size_t from = out->n;
     size_t bytes_n = entry_bytes(e);
@@ -84,6 +84,7 @@ void entry_encode(const struct entry *e, struct strbuf *out)
     add_le(out, e->date_at, 4);
     add_le(out, e->modified_at, 4);
     add_le(out, 0, 4);
+    add_le(out, fence, 8);
     strbuf_add(out, sh->bytes, shared_n);
     strbuf_add(out, e->bytes, bytes_n);
     add_le(out, checksum(out->p + from, out->n - from), 8);
@@ -144,6 +145,7 @@ static void take_fields(struct str *in, struct entry *e, struct wire *w, uint64_
     e->date_at = (uint32_t)take_le(in, 4);
     e->modified_at = (uint32_t)take_le(in, 4);
     *zeroes |= take_le(in, 4);
+    (void)take_le(in, 8); /* the fence is Redis's business */
 }
 
 /* Do the fields make sense, and do the sections fill the `rest` exactly? */

@@ -1,6 +1,7 @@
 /*
  * The Redis tier: GET, SET … PX, UNLINK, each one round trip, pipelined by the connection
- * layer.
+ * layer. What was fetched under a lease is written by a script, which leaves alone what a later
+ * lease has brought.
  */
 #include "cache/l2.h"
 
@@ -17,11 +18,26 @@
 #define WRITE_TIMEOUT  1000 /* ms; nobody waits for a write */
 #define EXPIRY_MIN     1000 /* ms; what would expire sooner is not written */
 
+/* KEYS entry · ARGV value px -> 1, or 0 when the value there has a later fence. Only values of
+ * the same magic and version are compared: bytes 1-6; the fence is where entry.h says. */
+#define STORE_FENCED                                                              \
+    "local old = redis.call('GETRANGE', KEYS[1], 0, 111)\n"                       \
+    "if #old == 112 and string.sub(old, 1, 6) == string.sub(ARGV[1], 1, 6)\n"     \
+    "    and struct.unpack('<I8', string.sub(old, 105)) >\n"                      \
+    "        struct.unpack('<I8', string.sub(ARGV[1], 105, 112)) then return 0\n" \
+    "end\n"                                                                       \
+    "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])\n"                        \
+    "return 1\n"
+_Static_assert(ENTRY_FENCE_AT == 104, "STORE_FENCED counts on it");
+
 struct l2 {
     struct redis *redis;
     struct str prefix; /* owned */
     uint64_t max_object;
-    struct l2_get *gets; /* reads under way */
+    struct l2_get *gets;     /* reads under way */
+    struct l2_write *writes; /* fenced ones under way */
+    char mark[L2_MARK];      /* l2_mark() */
+    size_t mark_n;
     struct {
         struct counter outcomes[L2_OUTCOMES];
         struct counter writes, write_errors, too_large;
@@ -36,6 +52,15 @@ struct l2_get {
     struct redis_command *command;
     struct str name, host; /* the caller's */
     l2_done_fn *done;
+    void *ctx;
+};
+
+/* A fenced write under way. */
+struct l2_write {
+    struct l2 *tier;
+    struct l2_write *prev, *next;
+    struct redis_command *command;
+    l2_written_fn *done;
     void *ctx;
 };
 
@@ -63,10 +88,23 @@ static void get_free(struct l2_get *g)
     free(g);
 }
 
+static void write_free(struct l2_write *w)
+{
+    *(w->prev != NULL ? &w->prev->next : &w->tier->writes) = w->next;
+    if (w->next != NULL) {
+        w->next->prev = w->prev;
+    }
+    free(w);
+}
+
 void l2_free(struct l2 *t)
 {
     while (t->gets != NULL) {
         l2_get_cancel(t->gets);
+    }
+    while (t->writes != NULL) {
+        redis_cancel(t->writes->command);
+        write_free(t->writes);
     }
     free((void *)(uintptr_t)t->prefix.p);
     strbuf_free(&t->key);
@@ -129,12 +167,27 @@ static struct entry *judge_bytes(const struct l2_get *g, struct str bytes,
     return e;
 }
 
+/* The checksum at its end. */
+static void set_mark(struct l2 *t, struct str bytes)
+{
+    t->mark_n = bytes.n < L2_MARK ? bytes.n : L2_MARK;
+    if (t->mark_n > 0) {
+        memcpy(t->mark, bytes.p + bytes.n - t->mark_n, t->mark_n);
+    }
+}
+
+struct str l2_mark(const struct l2 *t)
+{
+    return str_make(t->mark, t->mark_n);
+}
+
 static void on_get(void *ctx, const struct redis_result *result)
 {
     struct l2_get *g = ctx;
     struct l2 *t = g->tier;
     struct entry *e = NULL;
     enum l2_outcome outcome = L2_FAILED;
+    set_mark(t, result->outcome == REDIS_ANSWERED ? result->reply->text : STR(""));
     if (result->outcome == REDIS_ANSWERED) {
         const struct redis_reply *reply = result->reply;
         if (reply->type == REDIS_NIL) {
@@ -213,38 +266,108 @@ static msec_t useful_for(const struct entry *e, msec_t now)
     return entry_lifetime(e) - entry_age(e, now) + window;
 }
 
-void l2_put(struct l2 *t, const struct entry *e, msec_t now)
+bool l2_takes(const struct l2 *t, uint64_t bytes)
+{
+    return bytes <= t->max_object;
+}
+
+/* For how long the entry is to be written; 0: not at all. */
+static msec_t expiry_of(struct l2 *t, const struct entry *e, msec_t now)
 {
     msec_t expiry = useful_for(e, now);
     if (expiry < EXPIRY_MIN || !l2_ready(t)) {
-        return;
+        return 0;
     }
-    if (entry_bytes(e) > t->max_object) {
+    if (!l2_takes(t, entry_bytes(e))) {
         counter_add(&t->counts.too_large, 1);
+        return 0;
+    }
+    return expiry;
+}
+
+static struct segment value_of(const struct entry *e, uint64_t fence)
+{
+    struct l2_value *v = xcalloc(1, sizeof(*v));
+    entry_encode(e, fence, &v->bytes);
+    return (struct segment){
+        .p = v->bytes.p, .n = v->bytes.n, .release = value_free, .owner = v};
+}
+
+/* Sends a command that writes; NULL when it is refused. */
+static struct redis_command *write_command(struct l2 *t, const struct segment *argv,
+                                           size_t argc, size_t key, redis_done_fn *done,
+                                           void *ctx)
+{
+    const struct redis_call call = {.role = REDIS_DATA,
+                                    .argv = argv,
+                                    .argc = argc,
+                                    .key = key,
+                                    .timeout = WRITE_TIMEOUT,
+                                    .done = done,
+                                    .ctx = ctx};
+    struct redis_command *c = redis_command(t->redis, &call);
+    counter_add(&t->counts.writes, 1);
+    counter_add(&t->counts.write_errors, c == NULL);
+    return c;
+}
+
+void l2_put(struct l2 *t, const struct entry *e, msec_t now)
+{
+    msec_t expiry = expiry_of(t, e, now);
+    if (expiry == 0) {
         return;
     }
-    struct l2_value *v = xcalloc(1, sizeof(*v));
-    entry_encode(e, &v->bytes);
     char ms[20];
-    struct str px = str_make(ms, u64_to_dec((uint64_t)expiry, ms));
     const struct segment argv[] = {
         REDIS_ARG("SET"),
         redis_arg(scratch_name(t, entry_name(e))),
-        {.p = v->bytes.p, .n = v->bytes.n, .release = value_free, .owner = v},
+        value_of(e, 0),
         REDIS_ARG("PX"),
-        redis_arg(px),
+        redis_arg(str_make(ms, u64_to_dec((uint64_t)expiry, ms))),
     };
-    const struct redis_call call = {.role = REDIS_DATA,
-                                    .argv = argv,
-                                    .argc = 5,
-                                    .key = 1,
-                                    .timeout = WRITE_TIMEOUT,
-                                    .done = on_written,
-                                    .ctx = t};
-    counter_add(&t->counts.writes, 1);
-    if (redis_command(t->redis, &call) == NULL) {
-        counter_add(&t->counts.write_errors, 1);
+    (void)write_command(t, argv, 5, 1, on_written, t);
+}
+
+static void on_fenced(void *ctx, const struct redis_result *result)
+{
+    struct l2_write *w = ctx;
+    l2_written_fn *done = w->done;
+    void *done_ctx = w->ctx;
+    enum l2_written how = L2_UNWRITTEN;
+    if (result->outcome == REDIS_ANSWERED) {
+        how = result->reply->integer == 0 ? L2_FENCED : L2_WRITTEN;
+    } else {
+        counter_add(&w->tier->counts.write_errors, 1);
     }
+    write_free(w);
+    done(done_ctx, how);
+}
+
+bool l2_put_fenced(struct l2 *t, const struct entry *e, msec_t now, uint64_t fence,
+                   l2_written_fn *done, void *ctx)
+{
+    msec_t expiry = expiry_of(t, e, now);
+    if (expiry == 0) {
+        return false;
+    }
+    struct l2_write *w = xcalloc(1, sizeof(*w));
+    *w = (struct l2_write){.tier = t, .done = done, .ctx = ctx, .next = t->writes};
+    char ms[20];
+    const struct segment argv[] = {
+        REDIS_ARG("EVAL"),  REDIS_ARG(STORE_FENCED),
+        REDIS_ARG("1"),     redis_arg(scratch_name(t, entry_name(e))),
+        value_of(e, fence), redis_arg(str_make(ms, u64_to_dec((uint64_t)expiry, ms))),
+    };
+    w->command = write_command(t, argv, 6, 3, on_fenced, w);
+    if (w->command == NULL) {
+        free(w);
+        return false;
+    }
+    if (w->next != NULL) {
+        w->next->prev = w;
+    }
+    t->writes = w;
+    return true;
 }
 
 void l2_unlink(struct l2 *t, struct str name)

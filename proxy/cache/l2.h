@@ -56,9 +56,29 @@ struct l2_get *l2_get_start(struct l2 *t, struct str name, struct str host, msec
 /* No callback any more. */
 void l2_get_cancel(struct l2_get *g);
 
+/* For l2_done_fn, before it returns: what tells the value that was read from any other, empty
+ * when there was none. Of no meaning with L2_FAILED. */
+#define L2_MARK 8
+struct str l2_mark(const struct l2 *t);
+
 /* Writes an entry, without waiting, to expire when it is of no more use; too large or already
  * useless ones are not written. `now` is wall time. */
 void l2_put(struct l2 *t, const struct entry *e, msec_t now);
+
+enum l2_written {
+    L2_WRITTEN,
+    L2_FENCED,    /* what is there was fetched under a later lease: it stays */
+    L2_UNWRITTEN, /* Redis did not take it */
+};
+typedef void l2_written_fn(void *ctx, enum l2_written how);
+
+/* The same under a lease's fence; done is called unless this returns false (not written at
+ * all) or the tier is freed before. */
+bool l2_put_fenced(struct l2 *t, const struct entry *e, msec_t now, uint64_t fence,
+                   l2_written_fn *done, void *ctx);
+
+/* Would an entry of this size be written? */
+bool l2_takes(const struct l2 *t, uint64_t bytes);
 
 /* Removes a name, without waiting. */
 void l2_unlink(struct l2 *t, struct str name);

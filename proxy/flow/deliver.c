@@ -196,6 +196,10 @@ void deliver_pump(struct request *rq)
         look_elsewhere(rq, REASON_INVALIDATED);
         return;
     }
+    if (view.state == FLIGHT_MOVED) {
+        look_elsewhere(rq, REASON_MISS);
+        return;
+    }
     if (view.state == FLIGHT_LEFT_BEHIND) {
         left_behind(rq);
         return;

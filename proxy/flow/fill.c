@@ -14,6 +14,7 @@
 #include "flow/flight.h"
 #include "flow/forward.h"
 #include "flow/node.h"
+#include "flow/redis_tier.h"
 #include "flow/reply.h"
 #include "flow/request.h"
 #include "flow/request_stats.h"
@@ -54,6 +55,7 @@ void fill_start(struct request *rq)
 void fill_stop_leading(struct request *rq)
 {
     deadline_cancel(&rq->patience);
+    lease_path_release(rq, LEASE_FAILED);
     flight_unref(rq->lead);
     rq->lead = NULL;
     rq->worker->fills--;
@@ -76,9 +78,7 @@ static void on_interim(struct fetch *f, const struct msg *m)
     reply_interim(fetch_owner(f), m);
 }
 
-/* Leaves a short mark, so that requests for a name whose answers cannot be stored do not queue
- * up behind each other. */
-static void mark_hit_for_miss(struct request *rq)
+void fill_mark_hit_for_miss(struct request *rq)
 {
     struct node *node = rq->worker->node;
     const struct entry_spec spec = {
@@ -104,7 +104,8 @@ static void end_sharing(struct request *rq, const struct msg *m, enum reason rea
 {
     struct fetch *f = rq->fetch;
     if (reason != REASON_CLIENT_NO_STORE) {
-        mark_hit_for_miss(rq);
+        fill_mark_hit_for_miss(rq);
+        lease_path_release(rq, LEASE_NOT_SHARED);
     }
     flight_leave(&rq->reader);
     flight_end(rq->lead, FLIGHT_UNSHARED, NULL, 0);
@@ -182,6 +183,15 @@ void fill_judge(struct request *rq, const struct msg *m, struct store_verdict *o
     out->store = out->reason == REASON_NONE;
 }
 
+/* Too large for Redis: nodes that wait for it need not wait until it has come. */
+static void release_early(struct request *rq, const struct msg *m)
+{
+    if (rq->lease != NULL && m->framing == FRAMING_LENGTH &&
+        !l2_takes(redis_worker_l2(rq->worker->redis), m->content_length)) {
+        lease_path_release(rq, LEASE_NOT_IN_REDIS);
+    }
+}
+
 static void on_head(struct fetch *f, const struct msg *m)
 {
     struct request *rq = fetch_owner(f);
@@ -217,6 +227,7 @@ static void on_head(struct fetch *f, const struct msg *m)
     }
     variant_select(rq, &sv->vary);
     publish(rq, m, tags);
+    release_early(rq, m);
     loop_defer(rq->worker->loop, &rq->deferred);
 }
 
@@ -258,7 +269,8 @@ static void overflow(struct request *rq, enum reason reason)
     rq->storing->store = false;
     rq->storing->reason = reason;
     request_decide(rq, rq->result, reason);
-    mark_hit_for_miss(rq);
+    fill_mark_hit_for_miss(rq);
+    lease_path_release(rq, LEASE_NOT_IN_REDIS);
     flight_set_drained(rq->lead, on_drained, rq);
     flight_overflow(rq->lead);
     deadline_init(&rq->patience, on_look);
@@ -431,6 +443,7 @@ static void on_done(struct fetch *f)
     struct entry *e = store(rq, fetch_msg(f));
     rq->stored = e != NULL;
     request_stats_add(rq, STATS_STORED, rq->stored);
+    lease_path_release(rq, e != NULL ? LEASE_STORED : LEASE_NOT_IN_REDIS);
     flight_end(rq->lead, FLIGHT_DONE, e, FLIGHT_FILLED);
     if (e != NULL) {
         entry_unref(e);

@@ -53,6 +53,7 @@ struct flight *flight_new_alone(struct journal *j, const struct flight_key *key,
     f->leader_loop = loop;
     f->journal = j;
     f->stamp = journal_stamp(j);
+    f->begun = loop->now;
     arena_init(&f->arena, NULL, 0);
     return f;
 }
@@ -186,7 +187,7 @@ static void mark_overtaken(struct flight *f, struct str tags)
         return;
     }
     for (struct flight_reader *r = f->readers; r != NULL; r = r->next) {
-        bool first = r->joined.local == f->stamp.local && r->joined.epoch == f->stamp.epoch;
+        bool first = r->joined.local <= f->stamp.local && r->joined.epoch == f->stamp.epoch;
         r->overtaken = !r->leading && !first;
     }
 }
@@ -275,6 +276,29 @@ size_t flight_readers(struct flight *f)
 }
 
 /* ---- leading ---------------------------------------------------------------------------- */
+
+void flight_hold(struct flight *f)
+{
+    pthread_mutex_lock(&f->lock);
+    f->begun = 0;
+    pthread_mutex_unlock(&f->lock);
+}
+
+void flight_begin(struct flight *f, const struct stamp *stamp, msec_t now)
+{
+    pthread_mutex_lock(&f->lock);
+    f->begun = now;
+    f->stamp = *stamp;
+    pthread_mutex_unlock(&f->lock);
+}
+
+msec_t flight_time_left(struct flight *f, msec_t limit, msec_t now)
+{
+    pthread_mutex_lock(&f->lock);
+    msec_t left = f->begun == 0 ? limit : f->begun + limit - now;
+    pthread_mutex_unlock(&f->lock);
+    return left;
+}
 
 void flight_publish_head(struct flight *f, const struct flight_head *head, struct str tags)
 {

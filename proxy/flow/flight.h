@@ -36,6 +36,7 @@ enum flight_state {
     FLIGHT_DONE,     /* complete; entry is set if it was stored */
     FLIGHT_FAILED,   /* the fetch failed; error says how */
     FLIGHT_UNSHARED, /* the answer may not be shared: everybody goes alone */
+    FLIGHT_MOVED,    /* what was wanted is stored by now, under other names: look again */
 
     /* What one reader is shown instead: its request came after an invalidation of what the
      * flight turned out to carry, which its fetch is older than. The reader looks elsewhere. */
@@ -112,6 +113,7 @@ struct flight {
 
     pthread_mutex_t lock;
     enum flight_state state;
+    msec_t begun;                  /* monotonic: when the fetch was; 0: held back */
     int error;                     /* with FLIGHT_FAILED and FLIGHT_DONE, as in the view */
     struct flight_head head;       /* immutable from FLIGHT_BODY on */
     struct str tags;               /* set with the head */
@@ -181,6 +183,14 @@ void flight_advance(struct flight_reader *r, size_t n);
 void flight_leave(struct flight_reader *r);
 /* Number of readers now. */
 size_t flight_readers(struct flight *f);
+
+/* The leader waits for another node before it fetches. */
+void flight_hold(struct flight *f);
+/* It fetches now, with a stamp taken just before (readers have joined before that). */
+void flight_begin(struct flight *f, const struct stamp *stamp, msec_t now);
+/* For how long a reader that allows the fetch `limit` ms is to wait on: what is left of them,
+ * all of them while the fetch is held back. */
+msec_t flight_time_left(struct flight *f, msec_t limit, msec_t now);
 
 /* Leader, in this order: head, body, end; a head or an end must not come twice. */
 

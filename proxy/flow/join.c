@@ -10,10 +10,27 @@
 
 #define WAIT_SLACK_MS 2000 /* between two attempts of a fetch, and for mail */
 
+/* The leader's own deadlines come first: if all who wait gave up when it does, they would fall
+ * upon an origin that hangs. */
+msec_t join_patience(const struct route_settings *route)
+{
+    const struct timeout_settings *t = &route->timeout;
+    if (t->connect < 0 || t->first_byte < 0) {
+        return t->total < 0 ? -1 : t->total + WAIT_SLACK_MS;
+    }
+    return (t->connect + t->first_byte + WAIT_SLACK_MS) * (1 + (msec_t)route->retry);
+}
+
 static void on_wait_end(struct deadline *d)
 {
     struct request *rq = container_of(d, struct request, wait);
     if (rq->status != 0 || rq->lead != NULL) {
+        return;
+    }
+    msec_t left =
+        flight_time_left(rq->reader.flight, join_patience(rq->route), rq->worker->loop->now);
+    if (left > 0) { /* the fetch began later than this wait */
+        deadline_set(rq->worker->loop, &rq->wait, left);
         return;
     }
     flight_leave(&rq->reader);
@@ -21,17 +38,6 @@ static void on_wait_end(struct deadline *d)
     rq->collapsed = false;
     rq->step = STEP_PASS;
     request_run(rq);
-}
-
-/* How long a follower waits for the head. The leader's own deadlines come first: if all who
- * wait gave up when it does, they would fall upon an origin that hangs. -1: no limit. */
-static msec_t wait_limit(const struct route_settings *route)
-{
-    const struct timeout_settings *t = &route->timeout;
-    if (t->connect < 0 || t->first_byte < 0) {
-        return t->total < 0 ? -1 : t->total + WAIT_SLACK_MS;
-    }
-    return (t->connect + t->first_byte + WAIT_SLACK_MS) * (1 + (msec_t)route->retry);
 }
 
 static struct flight_key flight_key_of(const struct request *rq)
@@ -82,14 +88,14 @@ enum step_result step_join(struct request *rq)
         }
     }
     if (leader) {
-        fill_start(rq);
+        lease_path_start(rq);
     } else {
         rq->collapsed = true;
         if (!trust_certain(rq)) { /* the fetch may have begun long ago */
             request_decide(rq, CACHE_MISS, REASON_UNCERTAIN);
         }
         deadline_init(&rq->wait, on_wait_end);
-        deadline_set(loop, &rq->wait, wait_limit(rq->route));
+        deadline_set(loop, &rq->wait, join_patience(rq->route));
         deliver_pump(rq);
     }
     return STEP_WAIT;
@@ -113,6 +119,7 @@ bool join_refresh(struct request *rq)
         return false;
     }
     rq->background = true;
-    fill_start(rq);
+    rq->seen_known = false;
+    lease_path_start(rq);
     return true;
 }

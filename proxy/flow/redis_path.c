@@ -2,6 +2,8 @@
  * The Redis tier on the way of a request: looked at when memory has nothing to serve, within
  * the request's budget; whatever Redis does, the request goes on.
  */
+#include <string.h>
+
 #include "cache/l2.h"
 #include "flow/node.h"
 #include "flow/redis_tier.h"
@@ -84,11 +86,19 @@ bool redis_path_adopt(struct request *rq, struct entry *e)
     return false;
 }
 
-/* Makes an entry that was read resident here, unless it is of no use or there is a newer one by
- * now; the one to go on with, NULL for none. Takes over the reference. */
-static struct entry *take_in(struct request *rq, struct entry *e)
+/* What Redis has under the name, to be told apart from what it may have later. */
+static void note_seen(struct request *rq, enum l2_outcome outcome)
+{
+    struct str mark = l2_mark(redis_worker_l2(rq->worker->redis));
+    rq->seen_known = outcome != L2_FAILED;
+    rq->seen_n = (uint8_t)mark.n;
+    memcpy(rq->seen, mark.p, mark.n);
+}
+
+struct entry *redis_path_take_in(struct request *rq, struct entry *e, enum l2_outcome outcome)
 {
     struct node *node = rq->worker->node;
+    note_seen(rq, outcome);
     if (!redis_path_adopt(rq, e)) {
         if (e != NULL) {
             entry_unref(e);
@@ -111,10 +121,9 @@ static struct entry *take_in(struct request *rq, struct entry *e)
 static void on_entry(void *ctx, struct entry *e, enum l2_outcome outcome)
 {
     struct request *rq = ctx;
-    (void)outcome;
     rq->step = STEP_FETCH;
     const struct entry *read = e;
-    e = take_in(rq, e);
+    e = redis_path_take_in(rq, e, outcome);
     if (e == NULL) {
         go_on(rq, STEP_MORE);
         return;
@@ -136,13 +145,16 @@ enum step_result step_redis(struct request *rq)
 {
     request_stats_start(rq);
     rq->step = STEP_FETCH;
+    rq->seen_known = false;
     return redis_path_ask(rq, on_entry) ? STEP_WAIT : STEP_MORE;
 }
 
 void redis_path_store(struct request *rq, const struct entry *e)
 {
     struct worker *w = rq->worker;
-    if (w->redis != NULL && e != NULL) {
+    if (rq->lease != NULL && e != NULL) {
+        lease_store(rq->lease, redis_worker_l2(w->redis), e, w->loop->wall);
+    } else if (w->redis != NULL && e != NULL) {
         l2_put(redis_worker_l2(w->redis), e, w->loop->wall);
     }
 }

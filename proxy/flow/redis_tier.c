@@ -20,12 +20,15 @@ struct redis_tier {
     struct tls_client *tls;      /* NULL: plain */
     struct redis_health *health; /* breakers, shared by all threads */
     struct resolver *resolver;
+    struct journal *journal;
     struct journal_link *link;
+    struct lease_counters leases;
 };
 
 struct redis_worker {
     struct redis *redis;
     struct l2 *l2;
+    struct leases *leases; /* NULL: off */
 };
 
 const struct redis_settings *redis_tier_settings(const struct redis_tier *t)
@@ -53,6 +56,7 @@ struct redis_tier *redis_tier_new(struct settings *settings, struct journal *jou
     struct redis_tier *t = xcalloc(1, sizeof(*t));
     t->settings = settings_ref(settings);
     t->resolver = resolver;
+    t->journal = journal;
     const struct redis_settings *rs = redis_tier_settings(t);
     if (rs->target.tls) {
         t->tls = redis_tls_new(&rs->target, error, cap);
@@ -148,15 +152,27 @@ struct redis_worker *redis_worker_new(struct redis_tier *t, struct loop *loop)
     struct redis_worker *w = xcalloc(1, sizeof(*w));
     const struct redis_settings *rs = redis_tier_settings(t);
     struct redis_options ro = options_of(t);
-    ro.roles = 1u << REDIS_DATA;
+    ro.roles = 1u << REDIS_DATA | (rs->lease ? 1u << REDIS_LEASE : 0);
     w->redis = redis_new(loop, &ro);
     w->l2 = l2_new(w->redis, rs->prefix, rs->max_object);
+    if (rs->lease) {
+        const struct lease_options lo = {.redis = w->redis,
+                                         .loop = loop,
+                                         .journal = t->journal,
+                                         .counters = &t->leases,
+                                         .prefix = rs->prefix,
+                                         .life = rs->lease_time};
+        w->leases = leases_new(&lo);
+    }
     return w;
 }
 
 void redis_worker_free(struct redis_worker *w)
 {
     l2_free(w->l2);
+    if (w->leases != NULL) {
+        leases_free(w->leases);
+    }
     redis_free(w->redis);
     free(w);
 }
@@ -164,4 +180,14 @@ void redis_worker_free(struct redis_worker *w)
 struct l2 *redis_worker_l2(struct redis_worker *w)
 {
     return w->l2;
+}
+
+struct leases *redis_worker_leases(struct redis_worker *w)
+{
+    return w->leases;
+}
+
+const struct lease_counters *redis_tier_leases(const struct redis_tier *t)
+{
+    return &t->leases;
 }

@@ -12,6 +12,7 @@
 #include "base/loop.h"
 #include "cache/journal_link.h"
 #include "cache/l2.h"
+#include "cache/lease.h"
 #include "cache/redis.h"
 #include "cache/redis_breaker.h"
 #include "cache/redis_info.h"
@@ -35,6 +36,8 @@ void redis_tier_free(struct redis_tier *t);
 /* The journal's link; NULL for no Redis (t == NULL) and after redis_tier_stop(). */
 struct journal_link *redis_tier_link(struct redis_tier *t);
 const struct redis_settings *redis_tier_settings(const struct redis_tier *t);
+/* What leases have come to, of all workers. */
+const struct lease_counters *redis_tier_leases(const struct redis_tier *t);
 
 /* How Redis does, for people and monitoring. */
 struct redis_tier_info {
@@ -57,5 +60,7 @@ struct redis_worker *redis_worker_new(struct redis_tier *t, struct loop *loop)
     __attribute__((warn_unused_result));
 void redis_worker_free(struct redis_worker *w);
 struct l2 *redis_worker_l2(struct redis_worker *w);
+/* NULL when they are off. */
+struct leases *redis_worker_leases(struct redis_worker *w);
 
 #endif

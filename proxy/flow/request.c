@@ -559,7 +559,7 @@ void request_client_gone(struct request *rq)
     }
     conclude(rq);
     deadline_cancel(&rq->wait);
-    if (rq->l2 != NULL) {
+    if (rq->l2 != NULL && rq->lead == NULL) {
         l2_get_cancel(rq->l2);
         rq->l2 = NULL;
     }

@@ -31,6 +31,7 @@
 
 struct journal_append;
 struct l2_get;
+struct lease;
 
 enum step_result {
     STEP_MORE,
@@ -107,7 +108,13 @@ struct request {
     bool stale_ok;               /* it may serve if the origin fails */
     bool validating;             /* the fill carries its validators */
     struct l2_get *l2;           /* a question to Redis under way */
+    char seen[8];                /* mark of what it found (cache/l2) */
+    uint8_t seen_n;              /* … 0: nothing */
+    bool seen_known;             /* … under the current name */
     msec_t redis_spent;          /* of the request's budget for Redis */
+    struct lease *lease;         /* leading: what other nodes wait for; NULL: none */
+    unsigned looks;              /* leading: looks at Redis for another node's answer */
+    msec_t lease_until;          /* leading: monotonic, when waiting for those is over */
     msec_t asked_at;             /* monotonic; when that question was sent */
     bool uncertain;              /* served although this node may not know everything */
     struct stamp asked;          /* taken before that question was sent */

@@ -6,6 +6,7 @@
 #define FLOW_STEPS_H
 
 #include "cache/l2.h"
+#include "cache/lease.h"
 #include "flow/request.h"
 
 #define STEP(id, function) enum step_result function(struct request *rq);
@@ -52,6 +53,9 @@ bool fill_prefers_stale(struct request *rq, int status);
 bool fill_serve_stale_error(struct request *rq);
 /* validate.c: the origin answered 304 to a fill that validates rq->stale. */
 void fill_validated(struct request *rq, const struct msg *m);
+/* fill.c: leaves a short mark, so that requests for a name whose answers cannot be stored do
+ * not queue up behind each other. */
+void fill_mark_hit_for_miss(struct request *rq);
 /* fill.c: the lifetime, shortened at random by up to the route's `jitter`. */
 msec_t fill_jittered(const struct request *rq, msec_t lifetime);
 /* freshen.c: the stored response e with the fields of m, a 304 or an answer to HEAD, that
@@ -64,6 +68,8 @@ void fill_ask_again(struct request *rq, struct str vary);
 
 #define JOIN_ALONE UINT32_MAX /* rq->joins: waits for nobody's fetch */
 
+/* join.c: how long a follower waits for the head of an answer; -1: no limit. */
+msec_t join_patience(const struct route_settings *route);
 /* join.c: refreshes rq->stale in the background; false when somebody does already. */
 bool join_refresh(struct request *rq);
 
@@ -144,6 +150,12 @@ void lookup_choose(struct request *rq, struct entry *e, struct lookup_choice *c)
 /* lookup.c: what to do with an entry found; takes over the reference. STEP_MORE: it will not
  * do, rq->step says where to go on. */
 enum step_result lookup_judge(struct request *rq, struct entry *e);
+/* lease_path.c: the leader of a flight fetches, unless another node that shares the Redis does
+ * already: then it waits for what that one stores. */
+void lease_path_start(struct request *rq);
+/* lease_path.c: how the fetch of a leader ended, for other nodes; idempotent. */
+void lease_path_release(struct request *rq, enum lease_end end);
+
 /* redis_path.c: asks the Redis tier for what is stored under the request's name, if that is of
  * use, within what is left of its budget; done(rq, …) gets it. False when it is not asked. */
 bool redis_path_ask(struct request *rq, l2_done_fn *done);
@@ -153,6 +165,9 @@ bool redis_path_ask_variant(struct request *rq, const struct entry *marker, l2_d
 /* redis_path.c: what was asked for has come, or nothing (NULL): accounts for it and gives the
  * entry a stamp of this node. False when it is of no use. */
 bool redis_path_adopt(struct request *rq, struct entry *e);
+/* redis_path.c: the same, and makes the entry resident here unless there is a newer one by now;
+ * the one to go on with, NULL for none. Takes over the reference. Notes what was seen. */
+struct entry *redis_path_take_in(struct request *rq, struct entry *e, enum l2_outcome outcome);
 /* redis_path.c: writes an entry to the Redis tier, without waiting. */
 void redis_path_store(struct request *rq, const struct entry *e);
 /* redis_path.c: removes a name from the Redis tier, without waiting. */

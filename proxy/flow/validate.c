@@ -84,6 +84,7 @@ void fill_ask_again(struct request *rq, struct str vary)
 static void serve_alone(struct request *rq, struct entry *e, enum reason reason)
 {
     flight_leave(&rq->reader);
+    lease_path_release(rq, LEASE_NOT_SHARED);
     flight_end(rq->lead, FLIGHT_UNSHARED, NULL, 0);
     fill_stop_leading(rq);
     fill_drop_fetch(rq);
@@ -119,6 +120,7 @@ void fill_validated(struct request *rq, const struct msg *m)
     if (rq->stored) {
         redis_path_store(rq, e);
     }
+    lease_path_release(rq, rq->stored ? LEASE_STORED : LEASE_NOT_IN_REDIS);
     flight_end(rq->lead, FLIGHT_DONE, e, FLIGHT_REVALIDATED);
     entry_unref(e);
     fill_conclude(rq);

@@ -258,12 +258,22 @@ static bool only_fills_run(const struct worker *w)
            atomic_load_explicit(&w->node->connections, memory_order_relaxed) == 0;
 }
 
+/* Ends every exchange, and every wait for another node's. */
+static void abort_all(struct worker *w)
+{
+    struct leases *leases = w->redis != NULL ? redis_worker_leases(w->redis) : NULL;
+    if (leases != NULL) {
+        leases_give_up(leases);
+    }
+    fetch_abort_all(w->pool);
+}
+
 static void on_drain_sweep(struct deadline *d)
 {
     struct worker *w = container_of(d, struct worker, drain_sweep);
     sweep_idle(w);
     if (only_fills_run(w)) {
-        fetch_abort_all(w->pool);
+        abort_all(w);
     }
     if (!w->stopped) {
         deadline_set(w->loop, d, SWEEP_MS);
@@ -304,7 +314,7 @@ static void on_drain_end(struct deadline *d)
     while (w->clients != NULL) {
         client_close(w->clients, !is_idle(w->clients));
     }
-    fetch_abort_all(w->pool);
+    abort_all(w);
     worker_check_drained(w);
 }
 

@@ -93,7 +93,8 @@ def test_only_the_commands_that_do_not_block(larder, redis, origin):
     allowed = {"get", "set", "unlink", "eval", "evalsha", "xadd", "xtrim", "xread", "xrevrange",
                "xrange", "hget", "hmget", "hset", "hincrby", "exists", "time", "zadd",
                "zremrangebyscore", "zrangebyscore", "dbsize", "zcard", "zcount", "pexpire",
-               "info", "ping", "auth", "select", "client", "role", "config", "script", "hello", "wait"}
+               "info", "ping", "auth", "select", "client", "role", "config", "script", "hello", "wait",
+               "getrange", "append", "pttl"}
     assert used <= allowed, used - allowed
     assert {"get", "set", "xread"} <= used
     assert redis.call("SLOWLOG", "LEN") == 0

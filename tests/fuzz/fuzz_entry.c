@@ -39,7 +39,7 @@ static void decode(struct str bytes)
     (void)entry_freshness(e, 0);
     (void)entry_freshness(e, (msec_t)1 << 50);
     struct strbuf out = {0};
-    entry_encode(e, &out);
+    entry_encode(e, 0, &out);
     if (!str_eq(strbuf_str(&out), bytes)) {
         abort();
     }

@@ -101,7 +101,7 @@ static void test_bare(void **state)
     assert_int_equal(entry_host(e).n, 0);
     assert_int_equal(entry_last_modified(e).n, 0);
     struct strbuf out = {0};
-    entry_encode(e, &out);
+    entry_encode(e, 0, &out);
     struct entry *back = entry_decode(strbuf_str(&out));
     assert_non_null(back);
     expect_str(entry_name(back), STR("n"));
@@ -148,7 +148,7 @@ static void test_round_trip(void **state)
     struct entry *e = entry_new(&sample);
     struct strbuf out = {0};
     strbuf_add_str(&out, STR("before"));
-    entry_encode(e, &out);
+    entry_encode(e, 0, &out);
     struct str stored = str_skip(strbuf_str(&out), 6);
     struct entry *back = entry_decode(stored);
     assert_non_null(back);
@@ -156,7 +156,7 @@ static void test_round_trip(void **state)
     assert_int_equal(entry_size(back), entry_size(e));
     assert_ptr_equal(back->shared, e->shared); /* interned */
     struct strbuf again = {0};
-    entry_encode(back, &again);
+    entry_encode(back, 0, &again);
     expect_str(strbuf_str(&again), stored);
     entry_unref(back);
     entry_unref(e);
@@ -170,7 +170,7 @@ static void test_damage(void **state)
     (void)state;
     struct entry *e = entry_new(&sample);
     struct strbuf out = {0};
-    entry_encode(e, &out);
+    entry_encode(e, 0, &out);
     entry_unref(e);
     for (size_t n = 0; n < out.n; n++) {
         char *copy = xmalloc(n); /* exactly n, so that ASan sees a read beyond */

@@ -11,8 +11,9 @@ def start_node(larder, redis, conf, prefix="shop", **values):
     before, others = connections(redis), registered(redis, prefix)
     values.setdefault("redis", redis.url)
     node = larder(conf, **values)
-    # One of each worker and two of the journal.
-    eventually(lambda: len(connections(redis) - before) >= 4 and registered(redis, prefix) - others, 10,
+    # Two of each worker (one if it knows no leases) and two of the journal.
+    wanted = 4 if "lease=off" in conf + values.get("options", "") else 6
+    eventually(lambda: len(connections(redis) - before) >= wanted and registered(redis, prefix) - others, 10,
                f"{node.process.name} is connected")
     return node
 

@@ -195,9 +195,13 @@ class RedisServer:
         return sorted(k.decode("utf-8", "backslashreplace") for k in self.call("KEYS", "*"))
 
     def entries(self, prefix):
-        """Names of Larder's entries, without the keys of the journal."""
-        own = {f"{{{prefix}}}:{k}" for k in JOURNAL_KEYS}
-        return [k for k in self.keys() if k not in own]
+        """Names of Larder's entries, without the keys of the journal and of leases."""
+        own = {f"{{{prefix}}}:{k}" for k in JOURNAL_KEYS + ("wake",)}
+        return [k for k in self.keys() if k not in own and "}:lease:" not in k]
+
+    def leases(self):
+        """Names of the leases that are held."""
+        return [k for k in self.keys() if "}:lease:" in k]
 
     def commands(self):
         """{"get": calls, …} since the start or the last CONFIG RESETSTAT."""
