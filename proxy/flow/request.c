@@ -69,10 +69,12 @@ static struct request *request_new(struct worker *w, struct client *c)
     return rq;
 }
 
-struct request *request_new_explained(struct worker *w, const struct addr *peer, bool tls)
+struct request *request_new_explained(struct worker *w, struct explanation *x,
+                                      const struct addr *peer, bool tls)
 {
     struct request *rq = request_take(w);
-    rq->explained = true;
+    rq->explained = x;
+    rq->notes = arena_zalloc(&rq->arena, sizeof(*rq->notes));
     rq->peer = *peer;
     rq->tls = tls;
     return rq;

@@ -29,6 +29,7 @@
 #include "http/target.h"
 #include "upstream/fetch.h"
 
+struct explanation;
 struct journal_append;
 struct l2_get;
 struct lease;
@@ -90,7 +91,7 @@ struct request {
     bool body_keyed;                    /* a read: the whole body is part of the name */
     struct str body_hash;               /* with body_keyed */
     bool tls;
-    bool explained; /* nobody's request, only asked about: see flow/explain.h */
+    struct explanation *explained; /* nobody's request, only asked about; else NULL */
     struct str id;  /* request id once request_id() was asked */
 
     /* caching */
@@ -203,9 +204,11 @@ void request_writable(struct request *rq);
 /* The client left (or ended its input in the middle of the body). */
 void request_client_gone(struct request *rq);
 
-/* A request that nobody sent, to be asked about: no client, no look-up that counts as a use.
- * Its steps up to the look-up may be run; given back with request_release(). */
-struct request *request_new_explained(struct worker *w, const struct addr *peer, bool tls)
+/* A request that nobody sent, to be asked about by x (flow/explain): no client, no look-up that
+ * counts as a use. Its steps up to the look-up may be run; given back with request_release().
+ */
+struct request *request_new_explained(struct worker *w, struct explanation *x,
+                                      const struct addr *peer, bool tls)
     __attribute__((warn_unused_result));
 
 /* Parses a head that passed the guard; false after the answer that refuses it was queued. */

@@ -1,0 +1,63 @@
+/*
+ * What explain.c has found out and explain_json.c and explain_text.c say. Private to
+ * flow/explain*.c.
+ */
+#ifndef FLOW_EXPLAIN_PARTS_H
+#define FLOW_EXPLAIN_PARTS_H
+
+#include "cache/entry.h"
+#include "flow/explain.h"
+#include "flow/request.h"
+#include "flow/steps.h"
+
+enum tier_state {
+    TIER_NOT_ASKED,
+    TIER_UNAVAILABLE,
+    TIER_UNKNOWN, /* offline */
+    TIER_NONE,
+    TIER_OTHER,   /* another entry lies under the name */
+    TIER_DAMAGED, /* what lies there does not check out */
+    TIER_MARKER,  /* a mark that answers could not be stored */
+    TIER_INVALIDATED,
+    TIER_EXPIRED,
+    TIER_STALE,
+    TIER_FRESH,
+};
+
+/* What a tier holds under the request's name. */
+struct explain_tier {
+    enum tier_state state;
+    struct entry *entry; /* a reference, or NULL */
+};
+
+/* How far the way of the request was followed. */
+enum explain_end {
+    EXPLAIN_ANSWERED, /* Larder answers itself: request.status */
+    EXPLAIN_FORWARD,  /* around the cache */
+    EXPLAIN_LOOKUP,   /* offline: to the look-up */
+    EXPLAIN_SERVE,    /* from `used` */
+    EXPLAIN_FETCH,    /* to the origin, as a fill */
+};
+
+struct explanation {
+    struct request *rq;
+    bool offline;
+    bool host_assumed; /* none was given */
+    enum explain_end end;
+    struct lookup_choice choice;  /* EXPLAIN_SERVE, EXPLAIN_FETCH */
+    bool settled;                 /* memory alone decides */
+    struct explain_tier l1, l2;   /* … of the name, or the variant */
+    struct entry *used;           /* serves or validates; of one of the tiers */
+    const struct record *records; /* what a write would invalidate */
+    size_t n_records;
+    explain_done_fn *done;
+    void *ctx;
+};
+
+/* explain_json.c: the answer. */
+struct cJSON *explain_json(struct explanation *x);
+
+/* explain_text.c: one sentence about what would happen. */
+void explain_would(const struct explanation *x, struct strbuf *out);
+
+#endif
