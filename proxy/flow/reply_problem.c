@@ -25,8 +25,11 @@ static void send_own(struct request *rq, int status, struct str fields, struct s
     }
     strbuf_reserve(out, CACHE_FIELDS_MAX + 64);
     struct cursor c = {out->p + out->n};
-    PUT(&c, "Cache-Status: " PSEUDONYM "; detail=");
-    cursor_put(&c, rq->reason_text);
+    PUT(&c, "Cache-Status: " PSEUDONYM);
+    if (rq->reason != REASON_NONE) {
+        PUT(&c, "; detail=");
+        cursor_put(&c, rq->reason_text);
+    }
     PUT(&c, "\r\n");
     reply_put_connection(&c, rq);
     PUT(&c, "\r\n");
