@@ -92,7 +92,7 @@ struct request {
     struct str body_hash;               /* with body_keyed */
     bool tls;
     struct explanation *explained; /* nobody's request, only asked about; else NULL */
-    struct str id;  /* request id once request_id() was asked */
+    struct str id;                 /* request id once request_id() was asked */
 
     /* caching */
     struct identity_result *identity; /* in the arena; NULL until resolved */
