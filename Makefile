@@ -9,6 +9,8 @@ VERSION := 0.1.0
 PREFIX  ?= /usr/local
 SYSCONFDIR ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+MANDIR  ?= $(PREFIX)/share/man
+BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
 FUZZ_SECONDS ?= 20
 
 BUILD ?= build$(if $(DEBUG),/$(DEBUG))
@@ -144,7 +146,8 @@ FORCE:
 
 install: $(BIN)
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(SYSCONFDIR)/larder' '$(DESTDIR)$(UNITDIR)' \
-	  '$(DESTDIR)$(PREFIX)/share/doc/larder'
+	  '$(DESTDIR)$(PREFIX)/share/doc/larder' '$(DESTDIR)$(MANDIR)/man1' \
+	  '$(DESTDIR)$(MANDIR)/man5' '$(DESTDIR)$(BASHCOMPDIR)'
 	install -m 755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/larder'
 	set -e; for f in $(wildcard proxy.conf.example); do \
 	  install -m 644 $$f '$(DESTDIR)$(SYSCONFDIR)/larder/'; done
@@ -153,11 +156,17 @@ install: $(BIN)
 	    > '$(DESTDIR)$(UNITDIR)'/$$u; chmod 644 '$(DESTDIR)$(UNITDIR)'/$$u; done
 	set -e; for f in $(wildcard README.md LICENSE CHANGELOG.md); do \
 	  install -m 644 $$f '$(DESTDIR)$(PREFIX)/share/doc/larder/'; done
+	install -m 644 docs/man/larder.1 '$(DESTDIR)$(MANDIR)/man1/larder.1'
+	install -m 644 docs/man/proxy.conf.5 '$(DESTDIR)$(MANDIR)/man5/proxy.conf.5'
+	$(BIN) completion bash > '$(DESTDIR)$(BASHCOMPDIR)/larder'
+	chmod 644 '$(DESTDIR)$(BASHCOMPDIR)/larder'
 
 uninstall:
 	rm -f '$(DESTDIR)$(PREFIX)/bin/larder' '$(DESTDIR)$(UNITDIR)/larder.service' \
 	  '$(DESTDIR)$(UNITDIR)/larder.socket' '$(DESTDIR)$(SYSCONFDIR)/larder/proxy.conf.example'
 	rm -rf '$(DESTDIR)$(PREFIX)/share/doc/larder'
+	rm -f '$(DESTDIR)$(MANDIR)/man1/larder.1' '$(DESTDIR)$(MANDIR)/man5/proxy.conf.5' \
+	  '$(DESTDIR)$(BASHCOMPDIR)/larder'
 
 clean:
 	rm -rf '$(BUILD)'

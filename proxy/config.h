@@ -37,4 +37,7 @@ void config_print_example(FILE *out);
 /* Prints the directive reference (Markdown) for the manual. */
 void config_print_reference(FILE *out);
 
+/* Prints proxy.conf(5), the same for man. */
+void config_print_man(FILE *out);
+
 #endif

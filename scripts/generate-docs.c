@@ -1,10 +1,12 @@
 /*
  * Prints what is generated from proxy/tbl: `example` (proxy.conf.example), `reference`
- * (docs/directives.md) or `reasons` (docs/reasons.md). Built and run by scripts/check-generated.
+ * (docs/directives.md), `reasons` (docs/reasons.md), `larder.1` or `proxy.conf.5` (docs/man).
+ * Built and run by scripts/check-generated.
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/manual.h"
 #include "config.h"
 
 static void print_reasons(void)
@@ -34,8 +36,12 @@ int main(int argc, char **argv)
         config_print_reference(stdout);
     } else if (argc == 2 && strcmp(argv[1], "reasons") == 0) {
         print_reasons();
+    } else if (argc == 2 && strcmp(argv[1], "larder.1") == 0) {
+        manual_print(stdout);
+    } else if (argc == 2 && strcmp(argv[1], "proxy.conf.5") == 0) {
+        config_print_man(stdout);
     } else {
-        fprintf(stderr, "usage: %s example|reference|reasons\n", argv[0]);
+        fprintf(stderr, "usage: %s example|reference|reasons|larder.1|proxy.conf.5\n", argv[0]);
         return 2;
     }
     return fflush(stdout) == 0 ? 0 : 1;

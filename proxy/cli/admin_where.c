@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/addr.h"
 #include "base/str.h"
 #include "cli/admin_client.h"
 #include "config.h"
@@ -86,7 +87,7 @@ bool admin_where_parse(const char *text, struct admin_where *out)
     if (strncmp(text, "unix:", 5) != 0) {
         return parse_host_port(text, out);
     }
-    if (text[5] != '/') {
+    if (text[5] == '\0') {
         return false;
     }
     out->socket = str_dup(str_from(text + 5));
@@ -158,12 +159,35 @@ static bool find_token(const struct admin_options *o, struct admin_where *out)
     return token != NULL;
 }
 
+/* The `admin` of the configuration. */
 static enum exit_code find_in_config(const struct admin_options *o, struct admin_where *out)
 {
-    (void)out;
-    fprintf(stderr, "larder: name the admin plane with --admin ADDRESS\n");
-    (void)o;
-    return EXIT_FAILED;
+    const char *path = options_config_path(o->config);
+    struct config_report report = {0};
+    struct settings *s = config_load(path, &report);
+    enum exit_code code = EXIT_FAILED;
+    if (s == NULL) {
+        options_print_report(&report);
+        fprintf(stderr, "larder: no address of the admin plane in %s; name it with --admin\n",
+                path);
+        return EXIT_FAILED;
+    }
+    strbuf_free(&report.text); /* warnings are for `check` */
+    if (!s->admin.on) {
+        fprintf(stderr,
+                "larder: %s has no `admin`; add one, such as `admin 127.0.0.1:9090`, or name "
+                "the address with --admin\n",
+                path);
+    } else {
+        char address[ADDR_TEXT_MAX];
+        addr_text(&s->admin.addr, address);
+        if (admin_where_parse(address, out)) {
+            out->token = s->admin.token.n > 0 ? str_dup(s->admin.token) : NULL;
+            code = EXIT_OK;
+        }
+    }
+    settings_unref(s);
+    return code;
 }
 
 enum exit_code admin_where_find(const struct admin_options *o, struct admin_where *out)

@@ -1,6 +1,7 @@
 /*
- * SIGHUP by pid file. A stale file may name a process that has nothing to do with Larder, and
- * SIGHUP would end it: the process must run under the name of this program.
+ * `larder reload`: POST /reload, or SIGHUP by pid file. A stale file may name a process that
+ * has nothing to do with Larder, and SIGHUP would end it: the process must run under the name
+ * of this program.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,8 +12,11 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "cli/admin_client.h"
 #include "cli/command.h"
+#include "cli/member.h"
 #include "cli/options.h"
+#include "cli/term.h"
 #include "config.h"
 
 /* The first line of a small file, without its newline. False with errno. */
@@ -66,46 +70,86 @@ static int signal_by_file(const char *pid_file)
     return EXIT_OK;
 }
 
-/* The pid file that the configuration names, on the heap; NULL after an error was printed. */
-static char *find_pid_file(const char *path)
+/* What went wrong at the other end: every line of it. */
+static void print_refusal(const struct admin_client *c, const struct admin_reply *reply)
 {
+    struct str detail = member_text(reply->json, "detail");
+    struct str errors = member_text(reply->json, "errors");
+    if (reply->status != 422 || errors.n + detail.n == 0) {
+        fprintf(stderr, "larder: %s\n", admin_client_why(c));
+        return;
+    }
+    term_print_text(stderr, errors.n > 0 ? errors : detail);
+    fprintf(stderr, "\nlarder: nothing was reloaded\n");
+}
+
+/* EXIT_UNREACHABLE is left to the caller to report when `quiet`. */
+static enum exit_code ask_to_reload(const struct admin_options *o, bool quiet)
+{
+    enum exit_code code;
+    struct admin_client *c = admin_client_new(o, &code);
+    if (c == NULL) {
+        return code;
+    }
+    struct admin_reply reply;
+    const struct admin_ask ask = {.method = "POST", .target = STR("/reload")};
+    code = admin_client_ask(c, &ask, &reply);
+    if (code == EXIT_OK) {
+        printf("larder at %s has reloaded\n", admin_client_address(c));
+    } else if (code != EXIT_UNREACHABLE || !quiet) {
+        print_refusal(c, &reply);
+    }
+    admin_client_free(c);
+    return code;
+}
+
+/* By the admin plane or the pid file that the configuration names, after a look at it: errors
+ * are seen where the command was typed, and not only in the log. */
+static int reload_by_config(const struct admin_options *o)
+{
+    const char *path = options_config_path(o->config);
     struct config_report report = {0};
     struct settings *s = config_load(path, &report);
-    char *pid_file = NULL;
     options_print_report(&report);
     if (s == NULL) {
         fprintf(stderr, "larder: %s is not usable; nothing was reloaded\n", path);
-        return NULL;
+        return EXIT_FAILED;
     }
-    if (s->pid_file.n > 0) {
-        pid_file = str_dup(s->pid_file);
-    } else {
+    char *pid_file = s->pid_file.n > 0 ? str_dup(s->pid_file) : NULL;
+    bool admin = s->admin.on;
+    int code = EXIT_UNREACHABLE;
+    settings_unref(s);
+    if (admin) {
+        code = (int)ask_to_reload(o, pid_file != NULL);
+    }
+    if (pid_file != NULL && code == EXIT_UNREACHABLE) {
+        code = signal_by_file(pid_file);
+    } else if (!admin) {
+        code = EXIT_FAILED;
         fprintf(stderr,
-                "larder: %s has no pid_file; use --pid-file, kill -HUP, or systemctl "
-                "reload\n",
+                "larder: %s has neither admin nor pid_file; use --pid-file, kill -HUP, or "
+                "systemctl reload\n",
                 path);
     }
-    settings_unref(s);
-    return pid_file;
+    free(pid_file);
+    return code;
 }
 
 int cli_reload(int argc, char **argv)
 {
-    const char *config = NULL, *given = NULL;
+    struct admin_options admin = {0};
+    const char *given = NULL;
     const struct option_spec specs[] = {
-        {.name = "--config", .value = &config}, {.name = "--pid-file", .value = &given}, {0}};
+        ADMIN_OPTION_SPECS(&admin), {.name = "--pid-file", .value = &given}, {0}};
     enum options_result r = options_parse(COMMAND_reload, argc, argv, specs, NULL);
     if (r != OPTIONS_OK) {
         return options_exit(r);
     }
-    if (config != NULL && given != NULL) {
-        return options_error(COMMAND_reload, "give either --config or --pid-file");
+    if (given != NULL && (admin.config != NULL || admin.admin != NULL)) {
+        return options_error(COMMAND_reload, "--pid-file goes without --config and --admin");
     }
     if (given != NULL) {
         return signal_by_file(given);
     }
-    char *pid_file = find_pid_file(options_config_path(config));
-    int code = pid_file != NULL ? signal_by_file(pid_file) : EXIT_FAILED;
-    free(pid_file);
-    return code;
+    return admin.admin != NULL ? (int)ask_to_reload(&admin, false) : reload_by_config(&admin);
 }

@@ -101,6 +101,11 @@ void term_print_text(FILE *out, struct str s)
     print(out, s, STYLE_TEXT);
 }
 
+void term_add_json(struct strbuf *out, struct str json)
+{
+    add(out, json, STYLE_JSON);
+}
+
 void term_print_json(FILE *out, struct str json)
 {
     while (json.n > 0 && (unsigned char)json.p[json.n - 1] <= ' ') {

@@ -19,8 +19,9 @@ void term_print(FILE *out, struct str s);
 /* Prints text of several lines: newlines and tabs stay. */
 void term_print_text(FILE *out, struct str s);
 
-/* Prints JSON that was parsed before, on one line. The characters above can stand within
- * strings only, where \uHHHH means the same. */
+/* JSON that was parsed before, on one line. The characters above can stand within strings only,
+ * where \uHHHH means the same. The printer ends the line. */
+void term_add_json(struct strbuf *out, struct str json);
 void term_print_json(FILE *out, struct str json);
 
 /* Columns that s takes: its characters; those of double width count once. */

@@ -8,30 +8,30 @@
 
 #include "base/units.h"
 #include "config.h"
+#include "config/manual_parts.h"
 #include "config/table.h"
 
-enum group {
-    GROUP_PROCESS, /* top level only */
-    GROUP_SITE,    /* top level and host */
-    GROUP_RULES,   /* defaults, type and route */
-    N_GROUPS,
+const char *const manual_group_titles[MANUAL_GROUPS] = {
+    "The process",
+    "Sites: top level and `host`",
+    "Rules: `defaults`, `type` and `route`",
 };
 
-static enum group group_of(const struct conf_directive *d)
+enum manual_group manual_group_of(const struct conf_directive *d)
 {
     if ((d->contexts & IN_ANY) == IN_ANY) {
-        return d == &conf_directives[DIR_include] ? GROUP_PROCESS : GROUP_RULES;
+        return d == &conf_directives[DIR_include] ? MANUAL_PROCESS : MANUAL_RULES;
     }
     if ((d->contexts & IN_POLICY) != 0) {
-        return GROUP_RULES;
+        return MANUAL_RULES;
     }
     return (d->contexts & IN_HOST) != 0 || d == &conf_directives[DIR_host] ||
                    d == &conf_directives[DIR_hosts]
-               ? GROUP_SITE
-               : GROUP_PROCESS;
+               ? MANUAL_SITE
+               : MANUAL_PROCESS;
 }
 
-static bool is_later(unsigned flags)
+bool manual_is_later(unsigned flags)
 {
     return (flags & CONF_LATER) != 0;
 }
@@ -54,19 +54,32 @@ static void print_bound(FILE *out, enum conf_kind kind, int64_t value)
     fputs(text, out);
 }
 
-static bool has_range(enum conf_kind kind, int64_t min, int64_t max)
+bool manual_has_range(enum conf_kind kind, int64_t min, int64_t max)
 {
     return kind != KIND_CUSTOM && kind != KIND_TEXT && kind != KIND_FLAG &&
            (min != 0 || max != 0);
 }
 
-static void print_range(FILE *out, const char *before, enum conf_kind kind, int64_t min,
+void manual_print_range(FILE *out, const char *before, enum conf_kind kind, int64_t min,
                         int64_t max)
 {
     fputs(before, out);
     print_bound(out, kind, min);
     fputs(" to ", out);
     print_bound(out, kind, max);
+}
+
+void manual_print_contexts(FILE *out, unsigned contexts)
+{
+    static const char *const names[] = {"top level", "host", "defaults", "type", "route"};
+    const char *separator = "";
+
+    for (unsigned i = 0; i < 5; i++) {
+        if ((contexts & (1u << i)) != 0) {
+            fprintf(out, "%s%s", separator, names[i]);
+            separator = ", ";
+        }
+    }
 }
 
 /* ---- proxy.conf.example ------------------------------------------------------------------ */
@@ -86,7 +99,7 @@ static void print_example(FILE *out, const char *indent, const struct conf_direc
 {
     fprintf(out, "%s# %s%s%s\n", indent, d->name, d->form[0] != '\0' ? " " : "", d->form);
     fprintf(out, "%s#   %s", indent, d->brief);
-    if (is_later(d->flags)) {
+    if (manual_is_later(d->flags)) {
         fputs(" (not available in this version)", out);
     } else if (d->initial[0] != '\0') {
         fprintf(out, " Default: %s", d->initial);
@@ -128,7 +141,7 @@ static void print_top(FILE *out)
     for (size_t i = 0; i < DIRECTIVE_COUNT; i++) {
         const struct conf_directive *d = &conf_directives[i];
 
-        if (group_of(d) != GROUP_RULES && d->example[0] != '\0' && i != DIR_host) {
+        if (manual_group_of(d) != MANUAL_RULES && d->example[0] != '\0' && i != DIR_host) {
             print_example(out, "", d);
         }
     }
@@ -143,7 +156,7 @@ static void print_rules(FILE *out)
     for (size_t i = 0; i < DIRECTIVE_COUNT; i++) {
         const struct conf_directive *d = &conf_directives[i];
 
-        if (group_of(d) == GROUP_RULES && (d->contexts & IN_DEFAULTS) != 0 &&
+        if (manual_group_of(d) == MANUAL_RULES && (d->contexts & IN_DEFAULTS) != 0 &&
             d->example[0] != '\0') {
             print_example(out, "    ", d);
         }
@@ -152,11 +165,11 @@ static void print_rules(FILE *out)
     for (size_t i = 0; i < DIRECTIVE_COUNT; i++) {
         const struct conf_directive *d = &conf_directives[i];
 
-        if (group_of(d) == GROUP_RULES && (d->contexts & IN_POLICY) != 0 &&
+        if (manual_group_of(d) == MANUAL_RULES && (d->contexts & IN_POLICY) != 0 &&
             ((d->contexts & IN_DEFAULTS) == 0 || d->example[0] == '\0')) {
             fprintf(out, "#   %s%s%s\n#       %s%s\n", d->name, d->form[0] != '\0' ? " " : "",
                     d->form, d->brief,
-                    is_later(d->flags) ? " (not available in this version)" : "");
+                    manual_is_later(d->flags) ? " (not available in this version)" : "");
         }
     }
     fputc('\n', out);
@@ -195,25 +208,6 @@ static const char reference_head[] =
     "its\n"
     "answers: by an identity in its key, or by `scope`.\n";
 
-static const char *const group_titles[N_GROUPS] = {
-    "The process",
-    "Sites: top level and `host`",
-    "Rules: `defaults`, `type` and `route`",
-};
-
-static void print_contexts(FILE *out, unsigned contexts)
-{
-    static const char *const names[] = {"top level", "host", "defaults", "type", "route"};
-    const char *separator = "";
-
-    for (unsigned i = 0; i < 5; i++) {
-        if ((contexts & (1u << i)) != 0) {
-            fprintf(out, "%s%s", separator, names[i]);
-            separator = ", ";
-        }
-    }
-}
-
 static void print_options(FILE *out, size_t id)
 {
     bool first = true;
@@ -229,8 +223,8 @@ static void print_options(FILE *out, size_t id)
         if (o->initial[0] != '\0') {
             fprintf(out, " Default `%s`.", o->initial);
         }
-        if (has_range(o->kind, o->min, o->max)) {
-            print_range(out, " From ", o->kind, o->min, o->max);
+        if (manual_has_range(o->kind, o->min, o->max)) {
+            manual_print_range(out, " From ", o->kind, o->min, o->max);
             fputc('.', out);
         }
         fputc('\n', out);
@@ -245,17 +239,17 @@ static void print_directive(FILE *out, size_t id)
     fprintf(out, "    %s%s%s\n\n", d->name, d->form[0] != '\0' ? " " : "", d->form);
     fprintf(out, "%s %s\n\n", d->brief, d->text);
     fputs("- stands in: ", out);
-    print_contexts(out, d->contexts);
+    manual_print_contexts(out, d->contexts);
     fputc('\n', out);
-    if (is_later(d->flags)) {
+    if (manual_is_later(d->flags)) {
         fputs("- not available in this version\n", out);
         return;
     }
     if (d->initial[0] != '\0') {
         fprintf(out, "- default: `%s`\n", d->initial);
     }
-    if (has_range(d->kind, d->min, d->max)) {
-        print_range(out, "- range: ", d->kind, d->min, d->max);
+    if (manual_has_range(d->kind, d->min, d->max)) {
+        manual_print_range(out, "- range: ", d->kind, d->min, d->max);
         fputc('\n', out);
     }
     if ((d->flags & CONF_LIST) != 0) {
@@ -270,10 +264,10 @@ static void print_directive(FILE *out, size_t id)
 void config_print_reference(FILE *out)
 {
     fputs(reference_head, out);
-    for (unsigned group = 0; group < N_GROUPS; group++) {
-        fprintf(out, "\n## %s\n", group_titles[group]);
+    for (unsigned group = 0; group < MANUAL_GROUPS; group++) {
+        fprintf(out, "\n## %s\n", manual_group_titles[group]);
         for (size_t i = 0; i < DIRECTIVE_COUNT; i++) {
-            if (group_of(&conf_directives[i]) == group) {
+            if (manual_group_of(&conf_directives[i]) == group) {
                 print_directive(out, i);
             }
         }

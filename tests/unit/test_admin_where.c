@@ -32,6 +32,7 @@ static void test_addresses(void **state)
     check("0.0.0.0:9090", "http://127.0.0.1:9090", NULL);
     check("[::]:9090", "http://[::1]:9090", NULL);
     check("unix:/run/larder/admin.sock", "http://localhost", "/run/larder/admin.sock");
+    check("unix:admin.sock", "http://localhost", "admin.sock");
     check("http://x:8080/ops/", "http://x:8080/ops", NULL);
     check("https://api.example.com", "https://api.example.com", NULL);
 }
@@ -39,9 +40,10 @@ static void test_addresses(void **state)
 static void test_what_is_no_address(void **state)
 {
     static const char *const wrong[] = {
-        "",           "x",           "x:",           "x:0",      "x:65536",   ":-1",
-        "a b:1",      "u@h:1",       "unix:",        "unix:rel", "http://",   "http:///x",
-        "http://u@h", "https://a b", "http://h?a=b", "::1:80",   "ftp://x:1", "h/p:80"};
+        "",          "x",          "x:",          "x:0",          "x:65536",
+        ":-1",       "a b:1",      "u@h:1",       "unix:",        "http://",
+        "http:///x", "http://u@h", "https://a b", "http://h?a=b", "::1:80",
+        "ftp://x:1", "h/p:80"};
     (void)state;
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         struct admin_where w = {0};

@@ -185,6 +185,7 @@ static void test_generated_files_are_current(void **state)
     } files[] = {
         {"proxy.conf.example", config_print_example},
         {"docs/directives.md", config_print_reference},
+        {"docs/man/proxy.conf.5", config_print_man},
     };
 
     (void)state;

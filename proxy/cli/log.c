@@ -1,0 +1,194 @@
+/*
+ * `larder log`: the last requests from GET /log, filtered by the server, and on a terminal (or
+ * with --follow) those that come, by asking again from the cursor that it gave. A restart of
+ * larder loses the cursor: then it begins anew, with what the new process has.
+ */
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cjson/cJSON.h>
+
+#include "cli/admin_client.h"
+#include "cli/command.h"
+#include "cli/live.h"
+#include "cli/member.h"
+#include "cli/term.h"
+
+#define LINES_DEFAULT 20
+#define LINES_MAX     1000
+#define POLL_MS       500
+
+/* What is asked for, and how far it was shown. */
+struct tail {
+    const char *route;
+    const char *result;
+    const char *reason;
+    uint64_t lines; /* of the first look */
+    bool json;
+    struct strbuf cursor; /* "next" of the last answer; empty: none yet */
+    struct strbuf target; /* of the request under way */
+};
+
+static void make_target(struct tail *t)
+{
+    struct strbuf *out = &t->target;
+    out->n = 0;
+    strbuf_addf(out, "/log?n=%u", (unsigned)(t->cursor.n > 0 ? LINES_MAX : t->lines));
+    if (t->route != NULL) {
+        admin_target_add(out, "route", str_from(t->route));
+    }
+    if (t->result != NULL) {
+        char upper[32];
+        size_t n = 0;
+        for (; n < sizeof(upper) && t->result[n] != '\0'; n++) {
+            upper[n] = (char)toupper((unsigned char)t->result[n]);
+        }
+        admin_target_add(out, "cache", str_make(upper, n));
+    }
+    if (t->reason != NULL) {
+        admin_target_add(out, "reason", str_from(t->reason));
+    }
+    if (t->cursor.n > 0) {
+        admin_target_add(out, "after", strbuf_str(&t->cursor));
+    }
+}
+
+/* One cell of at least `width` columns, and a blank. */
+static void cell(struct strbuf *line, struct str text, int width)
+{
+    struct strbuf safe = {0};
+    show_text(&safe, text);
+    int blanks = width - (int)term_columns(strbuf_str(&safe));
+    strbuf_addf(line, "%.*s%*s ", (int)safe.n, safe.p, blanks > 0 ? blanks : 0, "");
+    strbuf_free(&safe);
+}
+
+static void print_line(const struct cJSON *r)
+{
+    struct strbuf line = {0}, ms = {0};
+    cell(&line, member_text(r, "time"), 24);
+    strbuf_addf(&line, "%3.0f ", member_number(r, "status"));
+    cell(&line, member_text(r, "cache"), 11);
+    cell(&line, member_text(r, "reason"), 12);
+    show_ms(&ms, member_number(r, "ms"));
+    strbuf_addf(&line, "%8.*s ", (int)ms.n, ms.p);
+    cell(&line, member_text(r, "method"), 4);
+    cell(&line, member_text(r, "path"), 0);
+    strbuf_addf(&line, "%s", "(");
+    show_text(&line, member_text(r, "route"));
+    printf("%.*s)\n", (int)line.n, line.p);
+    strbuf_free(&line);
+    strbuf_free(&ms);
+}
+
+static void print_json(const struct cJSON *r)
+{
+    char *text = cJSON_PrintUnformatted(r);
+    if (text != NULL) {
+        term_print_json(stdout, str_from(text));
+    }
+    free(text);
+}
+
+/* The cursor may be a text or a number. */
+static void keep_cursor(struct tail *t, const struct cJSON *answer)
+{
+    struct str text = member_text(answer, "next");
+    double number = member_number(answer, "next");
+    t->cursor.n = 0;
+    strbuf_add_str(&t->cursor, text);
+    if (!isnan(number)) {
+        strbuf_addf(&t->cursor, "%.0f", number);
+    }
+}
+
+static enum exit_code look(struct tail *t, struct admin_client *c, struct admin_reply *reply)
+{
+    make_target(t);
+    const struct admin_ask ask = {
+        .method = "GET", .target = strbuf_str(&t->target), .expect = "requests"};
+    enum exit_code code = admin_client_ask(c, &ask, reply);
+    if (code != EXIT_OK) {
+        return code;
+    }
+    const struct cJSON *r = member_first(reply->json, "requests");
+    for (; r != NULL; r = member_next(r)) {
+        if (t->json) {
+            print_json(r);
+        } else {
+            print_line(r);
+        }
+    }
+    keep_cursor(t, reply->json);
+    return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+}
+
+static void follow(struct tail *t, struct admin_client *c)
+{
+    struct live l;
+    struct admin_reply reply;
+    bool lost = false;
+    live_init(&l);
+    admin_client_stop_on(c, l.signal_fd);
+    while (live_wait(&l, POLL_MS)) {
+        enum exit_code code = look(t, c, &reply);
+        if (ferror(stdout)) {
+            break;
+        }
+        if (code == EXIT_FAILED) {
+            t->cursor.n = 0; /* of another process: begin anew */
+        }
+        if (code != EXIT_OK && !lost && live_wait(&l, 0)) {
+            fprintf(stderr, "larder: %s (trying again)\n", admin_client_why(c));
+        } else if (code == EXIT_OK && lost) {
+            fprintf(stderr, "larder: connected again\n");
+        }
+        lost = code != EXIT_OK;
+    }
+    live_fini(&l);
+}
+
+static int run(struct tail *t, struct admin_client *c, bool following)
+{
+    struct admin_reply reply;
+    enum exit_code code = look(t, c, &reply);
+    if (code != EXIT_OK) {
+        fprintf(stderr, "larder: %s\n", admin_client_why(c));
+    } else if (following || live_is_terminal()) {
+        follow(t, c);
+    }
+    strbuf_free(&t->cursor);
+    strbuf_free(&t->target);
+    return code;
+}
+
+int cli_log(int argc, char **argv)
+{
+    struct admin_options admin = {0};
+    struct tail t = {.lines = LINES_DEFAULT};
+    const char *lines = NULL;
+    bool following = false;
+    const struct option_spec specs[] = {ADMIN_OPTION_SPECS(&admin),
+                                        {.name = "--route", .value = &t.route},
+                                        {.name = "--result", .value = &t.result},
+                                        {.name = "--reason", .value = &t.reason},
+                                        {.name = "--lines", .value = &lines},
+                                        {.name = "--follow", .flag = &following},
+                                        {.name = "--json", .flag = &t.json},
+                                        {0}};
+    enum options_result r = options_parse(COMMAND_log, argc, argv, specs, NULL);
+    if (r != OPTIONS_OK) {
+        return options_exit(r);
+    }
+    if (lines != NULL && (!str_to_u64(str_from(lines), LINES_MAX, &t.lines) || t.lines == 0)) {
+        return options_error(COMMAND_log, "--lines wants a number from 1 to %d", LINES_MAX);
+    }
+    enum exit_code code;
+    struct admin_client *c = admin_client_new(&admin, &code);
+    int result = c != NULL ? run(&t, c, following) : (int)code;
+    admin_client_free(c);
+    return result;
+}

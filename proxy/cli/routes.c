@@ -1,0 +1,96 @@
+/*
+ * `larder routes`: the routes as the running process has them, from GET /routes. `larder check`
+ * prints those of a file.
+ */
+#include <stdio.h>
+
+#include "base/units.h"
+#include "cli/admin_client.h"
+#include "cli/command.h"
+#include "cli/member.h"
+#include "cli/table.h"
+#include "cli/term.h"
+
+static void add_list(struct table *t, const struct cJSON *route, const char *name)
+{
+    struct strbuf *cell = table_cell(t);
+    const struct cJSON *item = member_first(route, name);
+    if (item == NULL) {
+        strbuf_add_char(cell, '-');
+    }
+    for (bool first = true; item != NULL; item = member_next(item), first = false) {
+        strbuf_add_str(cell, first ? STR("") : STR(" "));
+        show_text(cell, member_text(item, ""));
+    }
+}
+
+static void add_time(struct table *t, double ms)
+{
+    char text[UNITS_TEXT_MAX] = "-";
+    if (ms > 0) {
+        duration_text((msec_t)ms, text);
+    }
+    table_text(t, str_from(text));
+}
+
+static void draw(const struct cJSON *j)
+{
+    static const struct table_column columns[] = {
+        {"ROUTE", false},    {"TYPE", false},        {"SCOPE", false},
+        {"TTL", true},       {"STALE", true},        {"KEY", false},
+        {"UPSTREAM", false}, {"INVALIDATES", false}, {"DEFINED AT", false}};
+    struct table t;
+    table_init(&t, columns, 9);
+    for (const struct cJSON *r = member_first(j, "routes"); r != NULL; r = member_next(r)) {
+        bool cached = member_true(r, "cached");
+        table_text(&t, member_text(r, "route"));
+        table_text(&t, member_text(r, "type"));
+        if (cached) {
+            add_list(&t, r, "scope");
+            add_time(&t, member_number(r, "ttl_ms"));
+            add_time(&t, member_number(r, "stale_ms"));
+            table_text(&t, member_text(r, "key"));
+        } else {
+            table_text(&t, STR("not cached"));
+            table_text(&t, STR_NULL);
+            table_text(&t, STR_NULL);
+            table_text(&t, STR_NULL);
+        }
+        table_text(&t, member_text(r, "upstream"));
+        add_list(&t, r, "invalidate");
+        table_text(&t, member_text(r, "line"));
+    }
+    if (table_rows(&t) == 0) {
+        fputs("no routes: everything is forwarded and nothing is cached\n", stdout);
+    }
+    table_print(&t, stdout);
+    table_fini(&t);
+}
+
+int cli_routes(int argc, char **argv)
+{
+    struct admin_options admin = {0};
+    bool json = false;
+    const struct option_spec specs[] = {
+        ADMIN_OPTION_SPECS(&admin), {.name = "--json", .flag = &json}, {0}};
+    enum options_result r = options_parse(COMMAND_routes, argc, argv, specs, NULL);
+    if (r != OPTIONS_OK) {
+        return options_exit(r);
+    }
+    enum exit_code code;
+    struct admin_client *c = admin_client_new(&admin, &code);
+    if (c == NULL) {
+        return code;
+    }
+    struct admin_reply reply;
+    const struct admin_ask ask = {
+        .method = "GET", .target = STR("/routes"), .expect = "routes"};
+    code = admin_client_fetch(c, &ask, &reply);
+    if (code == EXIT_OK && json) {
+        term_print_json(stdout, reply.text);
+    } else if (code == EXIT_OK) {
+        draw(reply.json);
+    }
+    admin_client_free(c);
+    return fflush(stdout) == 0 ? (int)code : EXIT_FAILED;
+}
