@@ -12,6 +12,8 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 MANDIR  ?= $(PREFIX)/share/man
 BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
 FUZZ_SECONDS ?= 20
+SOAK_PAIRS   ?= 170000
+SOAK_SEED    ?= 1
 
 BUILD ?= build$(if $(DEBUG),/$(DEBUG))
 BIN   := $(BUILD)/larder
@@ -88,14 +90,14 @@ C_FILES := $(sort $(shell find proxy tests bench -path '*/node_modules' -prune -
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all clean install uninstall unit unit-build e2e test conformance conformance-check fuzz fuzz-run bench \
+.PHONY: all clean install uninstall unit unit-build e2e soak test conformance conformance-check fuzz fuzz-run bench \
         check format generated-check run help FORCE
 
 all: $(BIN)
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,6p'
-	@echo 'targets: all install clean unit e2e test conformance fuzz bench check format run'
+	@echo 'targets: all install clean unit e2e soak test conformance fuzz bench check format run'
 
 # ---- the program ------------------------------------------------------------------------------
 
@@ -192,6 +194,12 @@ unit: unit-build
 
 e2e: $(BIN)
 	@LARDER_BIN='$(abspath $(BIN))' scripts/run-e2e $(E)
+
+# The long form of what must never happen: a million reads, each judged against what was written
+# before it, while everything around breaks (six worlds, SOAK_PAIRS each).
+soak: $(BIN)
+	@LARDER_BIN='$(abspath $(BIN))' SOAK_PAIRS=$(SOAK_PAIRS) SOAK_SEED=$(SOAK_SEED) \
+	  scripts/run-e2e -rA $(if $(E),$(E),tests/e2e/test_redis_property.py)
 
 # The public HTTP cache test suite, compared with the committed baseline.
 conformance-check: $(BIN)

@@ -6,15 +6,16 @@ import time
 from .wait import eventually
 
 
-def start_node(larder, redis, conf, prefix="shop", **values):
-    """A proxy (`workers 2`) whose connections to Redis are all there, and that is registered."""
+def start_node(larder, redis, conf, prefix="shop", via=None, **values):
+    """A proxy (`workers 2`) whose connections to Redis (`via` a FaultProxy) are all there, and
+    that is registered."""
     before, others = connections(redis), registered(redis, prefix)
-    values.setdefault("redis", redis.url)
+    values.setdefault("redis", (via or redis).url)
     node = larder(conf, **values)
     # Two of each worker (one if it knows no leases) and two of the journal.
     wanted = 4 if "lease=off" in conf + values.get("options", "") else 6
-    eventually(lambda: len(connections(redis) - before) >= wanted and registered(redis, prefix) - others, 10,
-               f"{node.process.name} is connected")
+    eventually(lambda: len(connections(redis) - before) >= wanted and
+               registered(redis, prefix) - others, 10, f"{node.process.name} is connected")
     return node
 
 

@@ -120,7 +120,8 @@ class RedisServer:
         self._options = [("save", ""), ("appendonly", "yes" if appendonly else "no"),
                          ("appendfsync", "always"), ("dir", self.folder),
                          ("bind", "127.0.0.1"), ("unixsocket", self.unix),
-                         ("enable-debug-command", "yes"), ("maxmemory", "256mb"),
+                         ("enable-debug-command", "yes"),
+                         ("enable-protected-configs", "yes"), ("maxmemory", "256mb"),
                          ("maxmemory-policy", "noeviction")]
         if tls:
             cert, key = tls.issue("localhost", "127.0.0.1", file=name)
@@ -178,10 +179,9 @@ class RedisServer:
         self._client.close()
 
     def stop(self):
+        """The end: nothing in it is of use any more."""
         if self.process.alive():
-            self.process.signal(signal.SIGCONT)
-            self._client.close()
-            self.process.stop()
+            self.kill()
 
     def restart(self):
         """kill -9 and start: empty, unless appendonly."""
