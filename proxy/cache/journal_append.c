@@ -124,15 +124,18 @@ static void finish(struct journal_link *l, struct outbox_item *it)
  * different masters (an address that has moved), and this one ends, so that the next one finds
  * the right one.
  */
-static void note_stranger(struct journal_link *l)
+static void note_stranger(struct journal_link *l, const char *why)
 {
     const struct segment argv[] = {REDIS_ARG("QUIT")};
     const struct redis_call call = {
         .role = REDIS_JOURNAL, .argv = argv, .argc = 1, .timeout = COMMAND_MS};
     msec_t now = l->loop->now;
+    if (l->state != LINK_FOLLOWING) {
+        return;
+    }
     if (l->estranged == 0) {
         l->estranged = now;
-        link_down(l, "an append found another epoch, or no stream");
+        link_down(l, why);
     } else if (now - l->estranged >= ESTRANGED_MS) {
         l->estranged = 0;
         (void)redis_command(l->redis, &call);
@@ -143,9 +146,10 @@ static void note_answer(struct journal_link *l, const struct redis_result *resul
 {
     if (result->outcome == REDIS_ANSWERED) {
         l->estranged = 0;
-    } else if (result->outcome == REDIS_DENIED && l->state == LINK_FOLLOWING &&
+        append_flush(l);
+    } else if (result->outcome == REDIS_DENIED &&
                str_starts(result->reply->text, STR("EPOCHMOVED"))) {
-        note_stranger(l);
+        note_stranger(l, "an append found another epoch, or no stream");
     }
 }
 
@@ -153,9 +157,18 @@ static void note_answer(struct journal_link *l, const struct redis_result *resul
  * it could apply, this node included. */
 static void finish_if_passed(struct journal_link *l, struct outbox_item *it)
 {
-    if (it->state == OUTBOX_SENT && it->seq <= l->last_seq) {
+    if (it->state == OUTBOX_SENT && it->seq <= l->passed) {
         finish(l, it);
     }
+}
+
+/* A number that another record had, as far as this node has read, is given a second time: by a
+ * master that lacks the last records, while the other connection may still read from the one
+ * that had them. */
+static bool given_again(const struct journal_link *l, const struct outbox_item *it,
+                        uint64_t seq)
+{
+    return seq <= it->behind || (seq <= l->last_seq && seq > l->passed);
 }
 
 static void on_append(void *ctx, const struct redis_result *result)
@@ -170,17 +183,18 @@ static void on_append(void *ctx, const struct redis_result *result)
         it->returned = false;
     } else if (it->returned) {
         finish(l, it);
-    } else if (result->outcome == REDIS_ANSWERED && result->reply->type == REDIS_INTEGER) {
+    } else if (result->outcome != REDIS_ANSWERED || result->reply->type != REDIS_INTEGER) {
+        make_pending(l, it);
+    } else if (given_again(l, it, (uint64_t)result->reply->integer)) {
+        make_pending(l, it); /* not in the stream that is followed: to be told again */
+        note_stranger(l, "numbers of the journal are given again");
+        return;
+    } else {
         it->state = OUTBOX_SENT;
         it->seq = (uint64_t)result->reply->integer;
         finish_if_passed(l, it);
-    } else {
-        make_pending(l, it);
     }
     note_answer(l, result);
-    if (result->outcome == REDIS_ANSWERED) {
-        append_flush(l);
-    }
 }
 
 static void send_item(struct journal_link *l, struct outbox_item *it)
@@ -213,6 +227,7 @@ static void send_item(struct journal_link *l, struct outbox_item *it)
     if (redis_command(l->redis, &call) != NULL) {
         it->state = OUTBOX_IN_FLIGHT;
         it->epoch = l->epoch_n;
+        it->behind = l->last_seq;
         it->returned = false;
     }
 }

@@ -69,6 +69,7 @@ struct journal_link {
     uint64_t epoch_n;    /* how many there have been */
     char cursor[48];     /* stream id of the last entry read */
     uint64_t last_seq;   /* its number */
+    uint64_t passed;     /* records up to this one were trimmed before they could be read */
     uint64_t newest;     /* number of the newest record when that was last looked at … */
     msec_t newest_at;    /* … in a turn whose read had been sent at this time */
     bool gap;            /* a record was missing: the next sync looks into it */

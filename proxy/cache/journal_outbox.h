@@ -45,11 +45,12 @@ struct outbox_item {
     uint64_t mark;                /* its number on this node; read back from the stream */
     struct deadline deadline;     /* end of the asker's budget */
     enum outbox_state state;
-    bool returned;  /* IN_FLIGHT: its mark came back before Redis's own answer */
-    bool waiting;   /* applied here, and not certain to be known to the others */
-    uint64_t epoch; /* number of the epoch in which it was sent */
-    uint64_t seq;   /* SENT: its number in the stream */
-    msec_t listed;  /* LISTED: monotonic time at which it was read back */
+    bool returned;   /* IN_FLIGHT: its mark came back before Redis's own answer */
+    bool waiting;    /* applied here, and not certain to be known to the others */
+    uint64_t epoch;  /* number of the epoch in which it was sent */
+    uint64_t behind; /* the last record that had been read by then: its number is larger */
+    uint64_t seq;    /* SENT: its number in the stream */
+    msec_t listed;   /* LISTED: monotonic time at which it was read back */
 };
 
 struct outbox_list {

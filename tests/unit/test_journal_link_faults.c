@@ -147,6 +147,26 @@ static void test_nonsense_in_the_hash(void **state)
     lose("HSET {shop}:epoch id nonsense from bad seq -1 replid 0", ":0");
 }
 
+/* Numbers are given a second time: a server that has lost its last records. An append that gets
+ * one which was read long ago was not read itself, and its answer must not say so. */
+static void test_numbers_are_given_again(void **state)
+{
+    (void)state;
+    node_start_two(&k, &a, &b);
+    for (unsigned i = 0; i < 25; i++) {
+        assert_int_equal(append_wait(&k, &a, "u:*"), APPEND_DONE);
+        RUN_UNTIL(&k, node_level(&a, &b));
+        struct stamp before = journal_stamp(a.j);
+        real_order(server.port,
+                   i % 2 == 0 ? "HINCRBY {shop}:epoch seq -1" : "HINCRBY {shop}:epoch seq -2",
+                   ":");
+        (void)append_wait(&k, &a, "x:*");
+        assert_int_not_equal(node_verdict(&a, &before, "x:1"), JOURNAL_VALID);
+        RUN_UNTIL(&k, node_level(&a, &b) && !journal_link_pending(a.l));
+        assert_int_not_equal(node_verdict(&b, &before, "x:1"), JOURNAL_VALID);
+    }
+}
+
 /* A node that is held up misses a record which the other one has read. (The first one of the
  * three is in its socket already.) */
 static void lose_while_b_is_held(const char *format, bool more)
@@ -492,6 +512,7 @@ int main(void)
         WITH_SERVER(test_a_foreign_entry),
         WITH_SERVER(test_a_number_left_out),
         WITH_SERVER(test_nonsense_in_the_hash),
+        WITH_SERVER(test_numbers_are_given_again),
         WITH_SERVER(test_a_hole_in_the_stream),
         WITH_SERVER(test_the_end_of_the_stream_is_gone),
         WITH_SERVER(test_the_stream_is_gone_before_it_was_read),

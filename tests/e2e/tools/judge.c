@@ -32,6 +32,8 @@ static struct ledger {
     struct answered *list; /* in order of time; from `settled_to` on younger than max_lag */
     size_t n, cap, settled_to;
     unsigned settled;             /* newest version of those before */
+    unsigned newest;              /* of all, also those that are pending */
+    bool lost;                    /* a write had no answer */
     struct event events[HISTORY]; /* a ring */
     size_t n_events;              /* ever */
 } ledgers[RESOURCES_MAX];
@@ -95,6 +97,7 @@ void judge_write(unsigned resource, unsigned node, unsigned version, int64_t beg
 
     pthread_mutex_lock(&l->lock);
     l->here[node] = version > l->here[node] ? version : l->here[node];
+    l->newest = version > l->newest ? version : l->newest;
     if (!pending) {
         remember(l, version);
     }
@@ -107,8 +110,19 @@ void judge_lost(unsigned resource, unsigned node, bool write, int64_t began)
     struct ledger *l = &ledgers[resource];
 
     pthread_mutex_lock(&l->lock);
+    l->lost = l->lost || write;
     note(l, write ? "write without an answer" : "read without an answer", node, 0, began);
     pthread_mutex_unlock(&l->lock);
+}
+
+bool judge_final(unsigned resource, unsigned version, unsigned at_origin)
+{
+    struct ledger *l = &ledgers[resource];
+
+    pthread_mutex_lock(&l->lock);
+    bool good = version == at_origin || (l->lost && version >= l->newest);
+    pthread_mutex_unlock(&l->lock);
+    return good;
 }
 
 bool judge_read(unsigned resource, unsigned node, unsigned version, const struct floor *f,

@@ -97,8 +97,11 @@ void judge_write(unsigned resource, unsigned node, unsigned version, int64_t beg
 /* An answer to a read; head is only for the complaint. False: it is too old. */
 bool judge_read(unsigned resource, unsigned node, unsigned version, const struct floor *f,
                 bool marked, const char *head);
-/* A request got no answer, or an error: for the history. */
+/* A request got no answer, or an error. */
 void judge_lost(unsigned resource, unsigned node, bool write, int64_t began);
+/* What every node must show when all is well again: the newest version that was answered, and
+ * the origin's unless a write was lost (a node was killed between the origin and Redis). */
+bool judge_final(unsigned resource, unsigned version, unsigned at_origin);
 
 /* ---- selftest.c */
 

@@ -59,6 +59,16 @@ static void writes_elsewhere(void)
     expect("elsewhere, while it is pending", guilty(11, 1, 0, false), false);
 }
 
+static void after_all(void)
+{
+    judge_write(20, 0, 4, now_ns(), true);
+    expect("in the end, the newest", !judge_final(20, 4, 4), false);
+    expect("in the end, what the origin has no more", !judge_final(20, 4, 5), true);
+    judge_lost(20, 0, true, now_ns());
+    expect("in the end, what a lost write changed", !judge_final(20, 4, 5), false);
+    expect("in the end, older than what was answered", !judge_final(20, 3, 5), true);
+}
+
 static void bodies(void)
 {
     char body[BODY_MAX];
@@ -75,6 +85,7 @@ unsigned judge_selftest(void)
 {
     writes_on_the_same_node();
     writes_elsewhere();
+    after_all();
     bodies();
     wrong += atomic_load(&race.figures[VIOLATIONS]) != 5;
     return wrong;
