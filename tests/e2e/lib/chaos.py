@@ -52,8 +52,14 @@ class Chaos:
         now = time.monotonic()
         due = [e for e in self._ends if all_of_them or e[0] <= now]
         self._ends = [e for e in self._ends if e not in due]
+        errors = []
         for _, what in sorted(due, key=lambda e: e[0]):
-            what()
+            try:
+                what()
+            except OSError as e:  # the others have to end all the same
+                errors.append(e)
+        if errors:
+            raise errors[0]
 
     def heal(self):
         self._end_due(all_of_them=True)
@@ -209,8 +215,9 @@ def end_node(c):
 
 
 def reload(c):
+    """Of one that runs; before it has said so, SIGHUP would end it."""
     node = c.random.choice(c.nodes)
-    if node.alive():
+    if node.alive() and node.running():
         node.signal(signal.SIGHUP)
 
 

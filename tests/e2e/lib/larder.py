@@ -64,6 +64,8 @@ class Larder:
         }
         sanitizer = {k: v for k, v in sanitizer.items() if k not in os.environ}
         self._stopped = False
+        log = os.path.join(self.folder, f"{name}.stderr")
+        self._log_from = os.path.getsize(log) if os.path.exists(log) else 0  # an earlier one's
         self.process = Process([binary(), "run", "-c", self.conf_path, *args], self.folder, name,
                                env={**sanitizer, **(env or {})}, cwd=self.folder)
         if wait:
@@ -132,6 +134,12 @@ class Larder:
 
     def alive(self):
         return self.process.alive()
+
+    def running(self):
+        """Has it said that it listens?"""
+        with open(self.process.stderr_path, "rb") as f:
+            f.seek(self._log_from)
+            return b", listening on " in f.read()
 
     def stderr(self):
         return self.process.stderr()
