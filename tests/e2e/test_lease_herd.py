@@ -2,51 +2,10 @@
 
 import pytest
 
-from lib.lease import CONF, Crowd, waited_for
-from lib.nodes import start_nodes
+from lib.lease import crowd, gated, serve, waited_for  # noqa: F401 - fixtures
 from lib.origin import answer
-from lib.swarm import Gate, QuickOrigin, raise_fd_limit
+from lib.swarm import Gate
 from lib.wait import eventually
-
-
-@pytest.fixture
-def serve(larder, redis):
-    """Factory: serve(respond, nodes=2) -> (nodes, origin)."""
-    origins = []
-
-    def start(respond, nodes=2, options="", conf=CONF):
-        raise_fd_limit()
-        origins.append(QuickOrigin(respond))
-        return start_nodes(larder, redis, nodes, conf, origin=origins[-1].url,
-                           options=options), origins[-1]
-
-    yield start
-    for origin in origins:
-        origin.stop()
-
-
-@pytest.fixture
-def crowd():
-    crowds = []
-
-    def make(*args):
-        crowds.append(Crowd(*args))
-        return crowds[-1]
-
-    yield make
-    for c in crowds:
-        c.close()
-
-
-def gated(*answers):
-    """(respond, gate): the n-th request gets the n-th of these answers (the last one again)."""
-    gate = Gate()
-
-    async def respond(seen, writer):
-        await gate.passed()
-        writer.write(answers[min(seen.number, len(answers) - 1)])
-
-    return respond, gate
 
 
 @pytest.mark.parametrize("n", [2, 3])
@@ -70,15 +29,14 @@ def test_one_fetch_for_all_nodes(serve, redis, crowd, n):
 def test_many_names_at_once(serve, redis, crowd):
     respond, gate = gated(answer(200, b"body"))
     nodes, origin = serve(respond)
-    crowds = [crowd(nodes, 2, f"/a/{n}") for n in range(40)]
-    for c in crowds:
-        c.send()
+    targets = sorted(f"/a/{n}" for n in range(40))
+    many = crowd(nodes, 2, targets)
+    many.send()
     origin.wait(40)
     waited_for(redis, 40)
     gate.open()
-    for c in crowds:
-        assert all(a.status == 200 and a.body == b"body" for a in c.read())
-    assert sorted(r.target for r in origin.requests) == sorted(f"/a/{n}" for n in range(40))
+    assert all(a.status == 200 and a.body == b"body" for a in many.read())
+    assert sorted(r.target for r in origin.requests) == targets
 
 
 def test_off(serve, redis, crowd):

@@ -1,11 +1,18 @@
 """Nodes that share a Redis, an origin behind a gate, and crowds that ask several nodes at once.
 
-    crowd = Crowd(nodes, 100, "/a/1")
-    crowd.send(); origin.wait(1); waited_for(redis); gate.open()
-    answers = crowd.read()
+    respond, gate = gated(answer(200, b"body"))
+    nodes, origin = serve(respond, 2)
+    many = crowd(nodes, 100, "/a/1")
+    many.send(); origin.wait(1); waited_for(redis); gate.open()
+    answers = many.read()
+
+serve and crowd are fixtures: import them where they are used.
 """
 
-from .swarm import Swarm, get
+import pytest
+
+from .nodes import start_nodes
+from .swarm import Gate, QuickOrigin, Swarm, get, raise_fd_limit
 from .wait import eventually
 
 CONF = """
@@ -23,10 +30,12 @@ route POST /a/{id} { invalidate a:{id} }
 
 
 class Crowd:
-    """The same request, many times, to each of the nodes."""
+    """The same requests (one for each target), n times, to each of the nodes."""
 
-    def __init__(self, nodes, n, target, *headers):
-        self.swarms = [Swarm(node.port, [get(target, *headers)] * n) for node in nodes]
+    def __init__(self, nodes, n, targets, *headers):
+        targets = [targets] if isinstance(targets, str) else targets
+        self.swarms = [Swarm(node.port, [get(t, *headers) for t in targets] * n)
+                       for node in nodes]
 
     def send(self):
         for swarm in self.swarms:
@@ -47,7 +56,47 @@ class Crowd:
 def waited_for(redis, n=1):
     """Waits until so many leases are held and somebody waits for each; their names."""
     def marked():
-        values = {k: redis.call("GET", k) or b"" for k in redis.leases()}
-        names = [k for k, v in values.items() if v.endswith(b"w")]
-        return names if len(names) == n == len(values) else None
-    return eventually(marked, 15, f"{n} leases that are waited for")
+        names = redis.leases()
+        values = redis.call("MGET", *names) if len(names) == n else []
+        return names if values and all((v or b"").endswith(b"w") for v in values) else None
+    return eventually(marked, 15, f"{n} leases that are waited for", interval=0.02)
+
+
+@pytest.fixture
+def serve(larder, redis):
+    """Factory: serve(respond, nodes=2) -> (nodes, origin)."""
+    origins = []
+
+    def start(respond, nodes=2, options="", conf=CONF):
+        raise_fd_limit()
+        origins.append(QuickOrigin(respond))
+        return start_nodes(larder, redis, nodes, conf, origin=origins[-1].url,
+                           options=options), origins[-1]
+
+    yield start
+    for origin in origins:
+        origin.stop()
+
+
+@pytest.fixture
+def crowd():
+    crowds = []
+
+    def make(*args):
+        crowds.append(Crowd(*args))
+        return crowds[-1]
+
+    yield make
+    for c in crowds:
+        c.close()
+
+
+def gated(*answers):
+    """(respond, gate): the n-th request gets the n-th of these answers (the last one again)."""
+    gate = Gate()
+
+    async def respond(seen, writer):
+        await gate.passed()
+        writer.write(answers[min(seen.number, len(answers) - 1)])
+
+    return respond, gate

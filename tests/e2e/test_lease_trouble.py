@@ -1,0 +1,253 @@
+"""Leases when nodes die, Redis dies, fetches fail, answers are not for sharing, writes come."""
+
+import signal
+
+import pytest
+
+from lib.lease import crowd, gated, serve, waited_for  # noqa: F401 - fixtures
+from lib.origin import answer
+from lib.swarm import Gate
+from lib.wait import eventually
+
+OK = answer(200, b"body")
+
+
+def led_by_first(nodes, origin, redis, crowd, n=10, target="/a/1"):
+    """(the first node's crowd, the others'): the first one fetches, the others wait for it."""
+    first, others = crowd(nodes[:1], n, target), crowd(nodes[1:], n, target)
+    first.send()
+    origin.wait(1)
+    others.send()
+    waited_for(redis)
+    return first, others
+
+
+def all_ok(answers, body=b"body"):
+    assert all(a.status == 200 and a.complete and a.body == body for a in answers), answers
+
+
+# ---- nodes
+
+
+def test_the_leading_node_is_killed(serve, redis, crowd):
+    respond, gate = gated(OK)
+    nodes, origin = serve(respond, 3, "lease_time=500ms")
+    _, others = led_by_first(nodes, origin, redis, crowd)
+    nodes[0].kill()
+    origin.wait(2)
+    gate.open()
+    all_ok(others.read())
+    assert len(origin.requests) == 2
+    assert all(node.get("/a/1").x_cache == "HIT" for node in nodes[1:])
+
+
+def test_a_node_that_was_frozen_stores_too_late(serve, redis, crowd):
+    gates = [Gate(), Gate()]
+
+    async def respond(seen, writer):
+        await gates[seen.number].passed()
+        writer.write(answer(200, (b"older", b"newer")[seen.number]))
+
+    nodes, origin = serve(respond, 2, "lease_time=300ms")
+    first, others = led_by_first(nodes, origin, redis, crowd)
+    nodes[0].signal(signal.SIGSTOP)
+    try:
+        origin.wait(2)
+        gates[1].open()
+        all_ok(others.read(), b"newer")
+        eventually(lambda: b"newer" in (redis.call("GET", "shop:a:1") or b""))
+        evals = redis.commands()["eval"]
+    finally:
+        nodes[0].signal(signal.SIGCONT)
+    gates[0].open()
+    assert all(a.status == 200 and a.body in (b"older", b"newer") for a in first.read())
+    eventually(lambda: redis.commands()["eval"] > evals, 5, "the late store has been refused")
+    assert b"newer" in redis.call("GET", "shop:a:1")
+    assert nodes[1].get("/a/1").body == b"newer"
+
+
+def test_a_node_that_waits_is_drained(serve, redis, crowd):
+    respond, gate = gated(OK)
+    nodes, origin = serve(respond)
+    first, others = led_by_first(nodes, origin, redis, crowd)
+    nodes[1].signal(signal.SIGTERM)
+    gate.open()
+    all_ok(first.read() + others.read())
+    assert nodes[1].wait() == 0
+    assert len(origin.requests) == 1
+
+
+def test_clients_that_wait_leave(serve, redis, crowd):
+    respond, gate = gated(OK)
+    nodes, origin = serve(respond)
+    first, others = led_by_first(nodes, origin, redis, crowd)
+    others.swarms[0].abort(range(9))
+    gate.open()
+    all_ok(first.read() + others.swarms[0].read([9]))
+    assert len(origin.requests) == 1
+    assert nodes[1].get("/a/1").x_cache == "HIT"
+
+
+def test_all_clients_that_wait_leave_and_their_node_ends(serve, redis, crowd):
+    respond, gate = gated(OK)
+    nodes, origin = serve(respond)
+    first, others = led_by_first(nodes, origin, redis, crowd)
+    others.swarms[0].abort(range(10))
+    eventually(lambda: nodes[1].clients() == 0)
+    assert nodes[1].stop() == 0
+    gate.open()
+    all_ok(first.read())
+
+
+# ---- Redis
+
+
+@pytest.mark.parametrize("how", ["kill", "pause"])
+def test_redis_goes_in_the_middle(serve, redis, crowd, how):
+    """Every node fetches for itself; no client notices."""
+    respond, gate = gated(OK)
+    nodes, origin = serve(respond)
+    first, others = led_by_first(nodes, origin, redis, crowd)
+    getattr(redis, how)()
+    try:
+        origin.wait(2)
+        gate.open()
+        all_ok(first.read() + others.read())
+        assert len(origin.requests) == 2
+        for node in nodes:
+            assert node.get("/a/2").status == 200
+    finally:
+        redis.start() if how == "kill" else redis.resume()
+
+
+def test_redis_goes_before_the_leader_is_done_and_comes_back(serve, redis, crowd):
+    respond, gate = gated(OK)
+    nodes, origin = serve(respond)
+    first, others = led_by_first(nodes, origin, redis, crowd)
+    redis.restart()
+    gate.open()
+    all_ok(first.read() + others.read())
+
+    def shared_again():
+        n = len(origin.requests)
+        name = f"/a/again{n}"
+        assert nodes[0].get(name).status == nodes[1].get(name).status == 200
+        return len(origin.requests) == n + 1
+    eventually(shared_again, 20)
+
+
+def test_leases_that_nobody_may_take(serve, redis, crowd):
+    """EVAL refused (an ACL): like no leases at all."""
+    respond, gate = gated(OK)
+    nodes, origin = serve(respond)
+    redis.call("ACL", "SETUSER", "default", "-getrange", "-append")
+    many = crowd(nodes, 10, "/a/1")
+    many.send()
+    origin.wait(2)
+    gate.open()
+    all_ok(many.read())
+
+
+# ---- fetches
+
+
+def test_the_fetch_fails(serve, redis, crowd):
+    """One client hears of it, one of all others asks again."""
+    gate = Gate()
+
+    async def respond(seen, writer):
+        await gate.passed()
+        if seen.number == 0:
+            raise ConnectionError
+        writer.write(OK)
+
+    nodes, origin = serve(respond, 3)
+    first, others = led_by_first(nodes, origin, redis, crowd)
+    gate.open()
+    all_ok(others.read())
+    got = first.read()
+    assert sorted(a.status for a in got) == [200] * 9 + [502]
+    assert len(origin.requests) == 2
+
+
+UNSHARED = {
+    "500": answer(500, b"sorry"),
+    "set-cookie": answer(200, b"mine", {"Set-Cookie": "a=b"}),
+    "private": answer(200, b"mine", {"Cache-Control": "private"}),
+    "no-store": answer(200, b"mine", {"Cache-Control": "no-store"}),
+}
+
+
+@pytest.mark.parametrize("case", UNSHARED)
+def test_answers_that_are_not_for_sharing(serve, redis, crowd, case):
+    """Everybody on every node goes to the origin, in parallel, and gets an answer of his own."""
+    gate, rest = Gate(), Gate()
+
+    async def respond(seen, writer):
+        await (rest if seen.number else gate).passed()
+        mark = b"HTTP/1.1 " + UNSHARED[case].partition(b"HTTP/1.1 ")[2]
+        writer.write(mark.replace(b"\r\n", b"\r\nX-Number: %d\r\n" % seen.number, 1))
+
+    nodes, origin = serve(respond, 3)
+    first, others = led_by_first(nodes, origin, redis, crowd, 5)
+    gate.open()
+    origin.wait(15)
+    rest.open()
+    got = first.read() + others.read()
+    assert {a.status for a in got} == {int(UNSHARED[case].split()[1])}
+    assert len({a.headers["x-number"] for a in got}) == 15
+    eventually(lambda: not redis.leases())
+    assert redis.entries("shop") == []
+
+
+def test_too_large_for_redis(serve, redis, crowd):
+    """Each node fetches, the others not later than they know."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n"
+    gate, rest = Gate(), Gate()
+
+    async def respond(seen, writer):
+        await gate.passed()
+        writer.write(head)
+        await rest.passed()
+        writer.write(b"x" * 200000)
+
+    nodes, origin = serve(respond, 2, "max_object_redis=100kb")
+    first, others = led_by_first(nodes, origin, redis, crowd)
+    gate.open()
+    origin.wait(2)
+    rest.open()
+    all_ok(first.read() + others.read(), b"x" * 200000)
+    assert len(origin.requests) == 2
+
+
+# ---- writes
+
+
+@pytest.mark.parametrize("writer", [0, 1])
+def test_an_invalidation_while_a_lease_is_held(serve, redis, crowd, writer):
+    """Who asks after the write waits for no fetch from before it, on any node."""
+    old, new = Gate(), Gate()
+
+    async def respond(seen, stream):
+        if seen.method == "POST":
+            stream.write(answer(200, b"written"))
+            return
+        number = sum(r.method == "GET" for r in origin.requests[:seen.number])
+        await (old if number == 0 else new).passed()
+        stream.write(answer(200, b"old" if number == 0 else b"new"))
+
+    nodes, origin = serve(respond)
+    first, others = led_by_first(nodes, origin, redis, crowd)
+    assert nodes[writer].post("/a/1").body == b"written"
+    later = crowd(nodes[writer:] + nodes[:writer], 10, "/a/1")
+    later.send()
+    eventually(lambda: sum(r.method == "GET" for r in origin.requests) == 2, 15)
+    new.open()
+    all_ok(later.read([0]), b"new")
+    old.open()
+    got = first.read() + others.read()
+    assert all(a.status == 200 and a.body in (b"old", b"new") for a in got)
+    all_ok(later.read([1]), b"new")
+    eventually(lambda: not redis.leases())
+    assert all(node.get("/a/1").body == b"new" for node in nodes)
+    assert b"new" in redis.call("GET", "shop:a:1")
