@@ -1,0 +1,310 @@
+/*
+ * The panels: each function shows one part of what the admin plane said. Lists are made anew
+ * each time; they are short.
+ */
+
+const RESULT_CLASS = {
+  HIT: 'c-hit', REVALIDATED: 'c-revalidated', STALE: 'c-stale', MISS: 'c-miss',
+  BYPASS: 'c-bypass', PASS: 'c-pass',
+};
+
+function showList(name, items) {
+  $(name).replaceChildren(...items);
+  $(name).hidden = items.length === 0;
+  $(`${name}-empty`).hidden = items.length > 0;
+}
+
+/* ---- the bar and the figures ---- */
+
+function showHealth(health, stats) {
+  const status = (health && health.status) || stats.status || '';
+  const kind = { HEALTHY: 'good', WARMING: 'warn', DEGRADED: 'warn', DOWN: 'bad' }[status] || '';
+  const pill = $('health');
+  pill.hidden = !status;
+  pill.className = `pill ${kind}`;
+  say(pill, status.charAt(0) + status.slice(1).toLowerCase());
+  say($('version'), stats.version ? `v${stats.version}` : '');
+  const problems = (health && health.problems) || [];
+  const banner = $('banner');
+  banner.hidden = problems.length === 0;
+  banner.className = `banner ${kind === 'bad' ? 'bad' : ''}`;
+  banner.replaceChildren(...problems.map((p) => el('div', {},
+    el('strong', {}, `${p.what}: `), el('span', {}, String(p.detail || '')),
+    p.since ? ` since ${clock(p.since)}` : null)));
+}
+
+/* What came between the oldest sample of the last `ms` and the newest. */
+function recently(samples, ms) {
+  const now = samples[samples.length - 1];
+  const from = samples.find((s) => s.at >= now.at - ms);
+  const uptime = number(now.stats.uptime_seconds) - number(from.stats.uptime_seconds);
+  return from === now || uptime < 0 ? null : { from: from.stats, to: now.stats, ms: now.at - from.at };
+}
+
+function showRatio(stats, window) {
+  const of = (name) => (window ? number(window.to[name]) - number(window.from[name]) : 0);
+  const asked = of('hits') + of('misses');
+  const all = number(stats.hits) + number(stats.misses);
+  const rate = asked > 0 ? (of('hits') * 100) / asked : number(stats.hit_rate);
+  say($('f-ratio'), all > 0 ? percent(rate) : '–');
+  say($('f-ratio-all'), all > 0 ? percent(stats.hit_rate) : '–');
+}
+
+function showSaved(saved) {
+  const requests = number(saved.requests);
+  const unit = saved.money ? '' : 'requests';
+  say($('f-saved'), saved.money ? grouped.format(Math.round(saved.money * 100) / 100) : short(requests));
+  say($('f-saved-unit'), unit);
+  say($('f-saved-note'), `${saved.money ? `${short(requests)} upstream requests, ` : ''}${
+    span(saved.seconds)} of upstream time`);
+}
+
+function showFigures(stats, window) {
+  const last = chart.last();
+  say($('f-rate'), last ? perSecond(last.total) : '–');
+  say($('f-total'), grouped.format(number(stats.total_requests)));
+  showRatio(stats, window);
+  const latency = stats.latency_ms || {};
+  const [value, unit] = latency.hit && latency.hit.count > 0 ? timeParts(latency.hit.p99) : ['–', ''];
+  say($('f-hit'), value);
+  say($('f-hit-unit'), unit);
+  say($('f-miss'), latency.miss && latency.miss.count > 0 ? time(latency.miss.p99) : '–');
+  const errors = window ? ((number(window.to.errors) - number(window.from.errors)) * 60000) / window.ms : 0;
+  say($('f-errors'), errors > 0 && errors < 1 ? '<1' : short(errors));
+  say($('f-errors-all'), grouped.format(number(stats.errors)));
+  $('figure-errors').classList.toggle('bad', errors > 0);
+  showSaved(stats.saved || {});
+  say($('foot-text'), `up ${span(stats.uptime_seconds)} · ${bytes(stats.bytes_sent)} sent`);
+  $('foot').hidden = false;
+}
+
+/* ---- reasons, routes ---- */
+
+function showReasons(stats, window) {
+  const then = (window && window.from.reasons) || {};
+  const recent = Object.entries(stats.reasons || {})
+    .map(([word, n]) => [word, number(n) - (window ? number(then[word]) : 0)])
+    .filter(([word, n]) => n > 0 && word !== '-');
+  const total = recent.reduce((sum, [, n]) => sum + n, 0);
+  recent.sort((a, b) => b[1] - a[1]);
+  say($('reasons-span'), window ? `last ${span(window.ms / 1000)}` : 'since the start');
+  showList('reasons', recent.slice(0, 9).map(([word, n]) => el('li', {},
+    el('span', { class: 'name mono', title: word }, word), el('b', {}, short(n)),
+    el('small', {}, `${Math.round((n * 100) / total)} %`),
+    el('span', { class: 'meter c-miss' }, bar(n / recent[0][1])))));
+}
+
+const all = (r) => ['hits', 'misses', 'stale', 'revalidated', 'bypass', 'pass', 'own_answers']
+  .reduce((sum, name) => sum + number(r[name]), 0);
+const served = (r) => number(r.hits) + number(r.misses) > 0;
+const p99 = (h) => (h && h.count > 0 ? h.p99 : null);
+
+/* Title, what it is sorted by, and its cell. */
+const COLUMNS = [
+  ['Route', null, (r) => {
+    const cell = el('td', { title: r.route }, el('span', { class: 'mono' }, String(r.route)));
+    if (r.type) cell.append(el('span', { class: 'type' }, String(r.type)));
+    return cell;
+  }],
+  ['Hit ratio', (r) => (served(r) ? number(r.hit_rate) : -1), (r) => el('td', { class: 'wide' },
+    served(r) ? el('span', { class: 'ratio' },
+      el('span', { class: 'track' }, bar(number(r.hit_rate) / 100)),
+      el('b', {}, `${percent(r.hit_rate)} %`)) : el('span', { class: 'zero' }, 'not cached'))],
+  ['Requests', all, (r) => plain(all(r))],
+  ['Hits', (r) => number(r.hits), (r) => plain(r.hits)],
+  ['Misses', (r) => number(r.misses), (r) => plain(r.misses)],
+  ['Stale', (r) => number(r.stale), (r) => plain(r.stale)],
+  ['Bypass', (r) => number(r.bypass), (r) => plain(r.bypass)],
+  ['Errors', (r) => number(r.errors), (r) => plain(r.errors, r.errors > 0 ? 'alarm' : null)],
+  ['Hit p99', (r) => p99((r.latency_ms || {}).hit) ?? -1, (r) => timeCell((r.latency_ms || {}).hit)],
+  ['Miss p99', (r) => p99((r.latency_ms || {}).miss) ?? -1, (r) => timeCell((r.latency_ms || {}).miss)],
+];
+let sortBy = 2;
+
+function plain(v, kind = null) {
+  return el('td', { class: kind }, number(v) > 0 ? short(v) : el('span', { class: 'zero' }, '0'));
+}
+
+function timeCell(h) {
+  const value = p99(h);
+  return el('td', {}, value === null ? el('span', { class: 'zero' }, '–') : time(value));
+}
+
+function showRoutes(stats) {
+  const routes = (stats.routes || []).filter((r) => all(r) > 0);
+  routes.sort((a, b) => COLUMNS[sortBy][1](b) - COLUMNS[sortBy][1](a));
+  $('routes').querySelector('tbody').replaceChildren(...routes.slice(0, 50).map((r) => {
+    const cells = COLUMNS.map(([, , cell]) => cell(r));
+    cells.forEach((cell, i) => cell.setAttribute('data-label', COLUMNS[i][0]));
+    return el('tr', {}, ...cells);
+  }));
+  $('routes').hidden = routes.length === 0;
+  $('routes-empty').hidden = routes.length > 0;
+}
+
+function startRoutes(redraw) {
+  $('routes').querySelector('tr').replaceChildren(...COLUMNS.map(([title, key], i) => {
+    const th = el('th', { scope: 'col', 'aria-sort': i === sortBy ? 'descending' : null });
+    if (!key) {
+      th.append(title);
+      return th;
+    }
+    const button = el('button', { type: 'button' }, title);
+    button.addEventListener('click', () => {
+      sortBy = i;
+      $('routes').querySelectorAll('th').forEach((h, k) => {
+        if (k === i) h.setAttribute('aria-sort', 'descending');
+        else h.removeAttribute('aria-sort');
+      });
+      redraw();
+    });
+    th.append(button);
+    return th;
+  }));
+}
+
+/* ---- latency: 10 µs to 100 s on a logarithmic rail ---- */
+
+const decade = (ms) => Math.max(0, Math.min(1, (Math.log10(Math.max(ms, 0.01)) + 2) / 7)) * 100;
+
+function showRange(title, kind, h) {
+  const at = (ms) => `${decade(ms).toFixed(2)}%`;
+  const rail = svg('svg', { 'aria-hidden': 'true' },
+    svg('line', { class: 'rail', x1: 0, x2: '100%', y1: 11, y2: 11 }));
+  const values = el('dl', {});
+  const some = h && h.count > 0;
+  if (some) {
+    rail.append(
+      svg('line', { class: 'spread', x1: at(h.p50), x2: at(h.p90), y1: 11, y2: 11 }),
+      svg('line', { class: 'max', x1: at(h.max), x2: at(h.max), y1: 7, y2: 15 }),
+      svg('line', { class: 'p99', x1: at(h.p99), x2: at(h.p99), y1: 4, y2: 18 }),
+      svg('circle', { class: 'p50', cx: at(h.p50), cy: 11, r: 5.5 }));
+  }
+  for (const name of ['p50', 'p90', 'p99', 'max']) {
+    values.append(el('div', {}, el('dt', {}, name), el('dd', {}, some ? time(h[name]) : '–')));
+  }
+  return el('div', { class: `range ${kind}` },
+    el('p', { class: 'top' }, title, el('span', {}, some ? `${short(h.count)} measured` : 'none yet')),
+    rail, values);
+}
+
+function showLatency(stats) {
+  const latency = stats.latency_ms || {};
+  $('latency').replaceChildren(showRange('From the cache', 'c-hit', latency.hit),
+    showRange('Misses', 'c-miss', latency.miss),
+    showRange('Upstream alone', 'c-bypass', stats.upstream_ms));
+}
+
+/* ---- tiers, journal ---- */
+
+function facts(...pairs) {
+  return el('dl', { class: 'facts' }, ...pairs.map(([name, value, bad]) =>
+    el('div', {}, el('dt', {}, name), el('dd', { class: bad ? 'bad' : null, title: value }, value))));
+}
+
+function tier(title, state, ...parts) {
+  return el('div', { class: 'tier' },
+    el('h3', {}, title, state ? el('span', { class: `dot ${state[0]}` }, state[1]) : null), ...parts);
+}
+
+function showMemory(l1) {
+  const part = l1.capacity > 0 ? number(l1.bytes) / l1.capacity : 0;
+  return tier('Memory', null,
+    el('div', { class: `fill ${part > 0.97 ? 'full' : ''}` }, bar(part)),
+    facts(['used', bytes(l1.bytes)], ['of', bytes(l1.capacity)], ['entries', short(l1.entries)],
+      ['evicted', short(l1.evictions)]));
+}
+
+function showRedis(stats, l2) {
+  const redis = stats.redis;
+  if (!redis) return null;
+  return tier('Redis', redis.connected ? ['good', 'connected'] : ['bad', redis.state || 'not connected'],
+    facts(['hits', short(l2.hits)], ['misses', short(l2.misses)],
+      ['errors', short(l2.errors), l2.errors > 0],
+      ['memory', typeof redis.used_memory === 'number' ? bytes(redis.used_memory) : '–']));
+}
+
+function showJournal(journal) {
+  const state = journal.uncertain ? ['bad', 'uncertain']
+    : ['good', journal.alone ? 'alone' : 'current'];
+  return tier('Invalidation journal', state, facts(
+    ['lag', typeof journal.lag_ms === 'number' ? time(journal.lag_ms) : '–'],
+    ['patterns', short(journal.patterns)],
+    ['shapes', short(journal.shapes)], ['waiting', short(journal.outbox), journal.outbox > 0]),
+  el('p', { class: 'position', title: 'position of the last record' }, `at ${journal.position ?? '–'}`));
+}
+
+function showTiers(stats) {
+  const tiers = stats.tiers || {};
+  say($('backend'), { memory: 'memory only', redis: 'Redis', 'redis+memory': 'memory and Redis' }[stats.backend] || '');
+  $('tiers').replaceChildren(...[showMemory(tiers.l1 || {}), showRedis(stats, tiers.l2 || {}),
+    showJournal(stats.journal || {})].filter(Boolean));
+}
+
+/* ---- upstreams, breakers ---- */
+
+function showParts(stats) {
+  const rows = [];
+  for (const u of stats.upstreams || []) {
+    for (const s of u.servers || []) {
+      const up = s.state === 'up';
+      rows.push(el('li', {}, el('span', { class: 'name' }, String(u.upstream), ' ',
+        el('small', { class: 'mono' }, String(s.address))),
+      el('small', {}, `${short(s.requests)} requests${s.failures > 0 ? `, ${short(s.failures)} failed` : ''}`),
+      el('span', { class: `dot ${up ? 'good' : 'bad'}` }, String(s.state))));
+    }
+  }
+  for (const b of stats.breakers || []) {
+    const kind = { closed: 'good', open: 'bad' }[b.state] || 'warn';
+    rows.push(el('li', {}, el('span', { class: 'name' }, String(b.name), ' ', el('small', {}, 'breaker')),
+      el('span', { class: `dot ${kind}` }, String(b.state))));
+  }
+  $('parts').replaceChildren(...rows);
+  const c = stats.connections || {};
+  say($('connections'), `${short(c.clients)} client and ${short(c.upstream)} upstream connections`);
+}
+
+/* ---- top, log ---- */
+
+function showTop(top, onClear) {
+  const keys = (top && top.keys) || [];
+  const most = Math.max(1, ...keys.map((k) => number(k.hits)));
+  showList('keys', keys.slice(0, 8).map((k) => {
+    const button = el('button', { type: 'button', class: 'mini act', 'aria-label': `Clear ${k.name}` }, 'Clear');
+    button.addEventListener('click', () => onClear(String(k.name)));
+    return el('li', {}, el('span', { class: 'name mono', title: k.name }, String(k.name)), button,
+      el('b', {}, short(k.hits)), el('span', { class: 'meter c-hit' }, bar(number(k.hits) / most)));
+  }));
+  showList('slow', ((top && top.slow) || []).slice(0, 5).map((s) => el('li', {},
+    el('span', { class: 'name mono', title: s.name }, String(s.name)),
+    el('small', {}, clock(s.at)), el('b', {}, time(s.ms)))));
+}
+
+const requests = [];
+let logAll = false;
+
+function showLog(log) {
+  requests.unshift(...((log && log.requests) || []).slice().reverse());
+  requests.length = Math.min(requests.length, 400);
+  const shown = requests.filter((r) => logAll || r.cache !== 'HIT').slice(0, 14);
+  $('log').replaceChildren(...shown.map((r) => el('li', {},
+    el('time', {}, clock(r.time)),
+    el('span', { class: `chip ${RESULT_CLASS[r.cache] || 'c-own'}` }, r.cache && r.cache !== '-' ? r.cache : 'OWN'),
+    el('span', { class: 'what', title: `${r.method} ${r.path}` }, `${r.method} ${r.path}`),
+    el('span', { class: 'why' }, r.status >= 500 ? el('span', { class: 'status-bad' }, `${r.status} `) : null,
+      r.reason && r.reason !== '-' ? String(r.reason) : ''),
+    el('span', { class: 'took' }, time(number(r.ms))))));
+  $('log-empty').hidden = shown.length > 0;
+  say($('log-empty'), requests.length > 0 ? 'Only plain hits lately.' : 'Waiting for requests…');
+}
+
+function startLog() {
+  const choose = (value) => {
+    logAll = value;
+    $('log-all').setAttribute('aria-pressed', String(value));
+    $('log-misses').setAttribute('aria-pressed', String(!value));
+    showLog(null);
+  };
+  $('log-all').addEventListener('click', () => choose(true));
+  $('log-misses').addEventListener('click', () => choose(false));
+}

@@ -1,0 +1,175 @@
+/*
+ * The page's life: without a token when the plane asks for none, else the form; then a round of
+ * requests every two seconds for as long as the page can be seen.
+ */
+
+const ROUND_MS = 2000;
+const SELDOM = 5;      // rounds between requests for what changes seldom
+const RECENT_MS = 60000;
+
+const page = {
+  samples: [],   // { at, stats } of the last five minutes
+  rounds: 0,
+  cursor: null,  // of /log
+  lost: 0,       // when the connection was lost; 0: it is there
+  timer: 0,
+  busy: false,
+  health: null,
+};
+
+function showLink(text, bad) {
+  say($('link'), text);
+  $('link').className = `link ${bad ? 'bad' : ''}`;
+}
+
+function showLogin(message) {
+  clearTimeout(page.timer);
+  kept.set(tab, TOKEN, null);
+  for (const name of ['board', 'foot', 'open-clear', 'open-refresh', 'logout', 'banner', 'health']) $(name).hidden = true;
+  document.querySelectorAll('dialog[open]').forEach((d) => d.close());
+  $('login').hidden = false;
+  $('login-error').hidden = !message;
+  say($('login-error'), message || '');
+  showLink('', false);
+  page.samples = [];
+  page.cursor = null;
+  requests.length = 0;
+  chart.clear();
+  $('token').value = '';
+  $('token').focus();
+}
+
+function showBoard() {
+  $('login').hidden = true;
+  $('board').hidden = false;
+  $('open-clear').hidden = false;
+  $('logout').hidden = !kept.get(tab, TOKEN);
+}
+
+function take(stats) {
+  const now = { at: Date.now(), stats };
+  const before = page.samples[page.samples.length - 1];
+  if (before && number(stats.uptime_seconds) < number(before.stats.uptime_seconds)) {
+    page.samples = []; // Larder was restarted: its figures began anew
+    page.cursor = null;
+    chart.clear();
+  } else if (before) {
+    chart.add(before, now);
+  }
+  page.samples.push(now);
+  while (page.samples[0].at < now.at - CHART_MS) page.samples.shift();
+}
+
+function show() {
+  const { stats } = page.samples[page.samples.length - 1];
+  showHealth(page.health, stats);
+  showFigures(stats, recently(page.samples, RECENT_MS));
+  showReasons(stats, recently(page.samples, CHART_MS));
+  showRoutes(stats);
+  showLatency(stats);
+  showTiers(stats);
+  showParts(stats);
+  drawChart();
+}
+
+async function fetchSeldom() {
+  if (page.rounds % SELDOM !== 0) return;
+  const [metadata, routes] = await Promise.all([askMaybe('metadata'), askMaybe('routes')]);
+  showSchedule(metadata);
+  const types = new Set(((routes && routes.routes) || []).map((r) => r.type).filter(Boolean));
+  $('clear-types').replaceChildren(...[...types].sort().map((t) => el('option', { value: t })));
+}
+
+async function fetchAll() {
+  const after = page.cursor === null ? 'n=100' : `n=100&after=${encodeURIComponent(page.cursor)}`;
+  const [stats, health, top, log] = await Promise.all([
+    ask('stats'), askMaybe('health'), askMaybe('top?n=10'), askMaybe(`log?${after}`), fetchSeldom()]);
+  if (log && log.next !== undefined && log.next !== null) page.cursor = log.next;
+  page.health = health;
+  take(stats);
+  showBoard();
+  show();
+  showTop(top, openClearFor);
+  showLog(log);
+}
+
+function failed(e) {
+  if (e instanceof Refused && e.status === 401) {
+    showLogin(kept.get(tab, TOKEN) ? 'This token was not accepted.' : '');
+    return false;
+  }
+  page.lost = page.lost || Date.now();
+  $('board').classList.add('old');
+  showLink(e instanceof Refused ? `Refused: ${e.message}` : `Disconnected since ${clock(page.lost)}, trying again`, true);
+  if ($('board').hidden && $('login').hidden) showLink('Larder does not answer, trying again', true);
+  return true;
+}
+
+async function round() {
+  clearTimeout(page.timer);
+  if (document.hidden || page.busy) return;
+  page.busy = true;
+  let again = true;
+  try {
+    await fetchAll();
+    page.rounds++;
+    page.lost = 0;
+    $('board').classList.remove('old');
+    showLink('Live', false);
+  } catch (e) {
+    again = failed(e);
+  }
+  page.busy = false;
+  if (again && !document.hidden) page.timer = setTimeout(round, ROUND_MS);
+}
+
+/* ---- what people do ---- */
+
+let openClear;
+
+function openClearFor(name) {
+  openClear();
+  $('clear').querySelector('input[value="pattern"]').checked = true;
+  showClearKind();
+  /* A name is no glob: what would be one is escaped. */
+  $('clear-text').value = name.replace(/[\\*?[\]]/g, '\\$&');
+}
+
+function nextTheme() {
+  const dark = matchMedia('(prefers-color-scheme: dark)').matches;
+  const now = document.documentElement.dataset.theme || (dark ? 'dark' : 'light');
+  const next = now === 'dark' ? 'light' : 'dark';
+  document.documentElement.dataset.theme = next;
+  kept.set(browser, 'larder-theme', next);
+}
+
+function start() {
+  const theme = kept.get(browser, 'larder-theme');
+  if (theme === 'light' || theme === 'dark') document.documentElement.dataset.theme = theme;
+  startChart();
+  startRoutes(() => { if (page.samples.length > 0) show(); });
+  startLog();
+  openClear = startDialog('clear', planClear, doClear);
+  const openRefresh = startDialog('refresh', planRefresh, doRefresh);
+  $('open-clear').addEventListener('click', () => { openClear(); showClearKind(); });
+  $('open-refresh').addEventListener('click', openRefresh);
+  $('clear').querySelectorAll('input[name="kind"]').forEach((i) => i.addEventListener('change', showClearKind));
+  $('refresh-route').addEventListener('change', aboutRoute);
+  $('theme').addEventListener('click', nextTheme);
+  $('logout').addEventListener('click', () => showLogin(''));
+  $('login').addEventListener('submit', (event) => {
+    event.preventDefault();
+    kept.set(tab, TOKEN, $('token').value.trim());
+    $('login-error').hidden = true;
+    page.rounds = 0;
+    round();
+  });
+  document.addEventListener('visibilitychange', () => {
+    if (document.hidden) clearTimeout(page.timer);
+    else if ($('login').hidden) round();
+  });
+  showLink('Connecting…', false);
+  round();
+}
+
+start();
