@@ -78,6 +78,12 @@ SRC_DIRS := $(if $(ONLY),$(wildcard $(addprefix proxy/,$(ONLY))),proxy)
 SRCS     := $(sort $(shell find $(SRC_DIRS) -name '*.c' 2>/dev/null))
 OBJS     := $(SRCS:proxy/%.c=$(BUILD)/obj/%.o)
 MAIN_OBJ := $(BUILD)/obj/main.o
+
+# The dashboard: one page of its parts, as an array of bytes.
+PAGE_DIR := proxy/admin/dashboard
+ifneq ($(filter proxy/admin/dashboard.c,$(SRCS)),)
+OBJS += $(BUILD)/obj/admin/dashboard_page.o
+endif
 LIB      := $(BUILD)/liblarder$(if $(ONLY),-part).a
 
 UNIT_SRCS := $(sort $(wildcard $(addsuffix $(if $(T),$(T:.c=),test_*).c,tests/unit/ tests/model/)))
@@ -114,6 +120,22 @@ $(BUILD)/obj/%.o: proxy/%.c $(BUILD)/.flags | $(BUILD)/.libraries
 	@mkdir -p $(@D)
 	@echo '  CC    $<'
 	@$(COMPILE) -MMD -MP -c -o $@ $<
+
+$(BUILD)/dashboard.html: $(PAGE_DIR)/page.html $(PAGE_DIR)/style.css $(sort $(wildcard $(PAGE_DIR)/*.js))
+	@mkdir -p $(@D)
+	@cat $(filter %.js,$^) > $@.js
+	@sed -e '/^@STYLE@$$/{r $(PAGE_DIR)/style.css' -e 'd}' -e '/^@SCRIPT@$$/{r $@.js' -e 'd}' $< > $@
+
+$(BUILD)/obj/admin/dashboard_page.o: $(BUILD)/dashboard.html $(BUILD)/.flags
+	@mkdir -p $(@D)
+	@echo '  PAGE  $(PAGE_DIR)'
+	@{ echo '#include <stddef.h>'; \
+	  echo 'extern const unsigned char dashboard_page[];'; \
+	  echo 'extern const size_t dashboard_page_size;'; \
+	  echo 'const unsigned char dashboard_page[] = {'; \
+	  od -An -v -tu1 $< | sed 's/ *\([0-9][0-9]*\)/\1,/g'; \
+	  echo '};'; echo 'const size_t dashboard_page_size = sizeof(dashboard_page);'; } > $(@:.o=.c)
+	@$(COMPILE) -c -o $@ $(@:.o=.c)
 
 $(BUILD)/llhttp/%.o: $(LLHTTP_DIR)/%.c $(BUILD)/.flags | $(BUILD)/.libraries
 	@mkdir -p $(@D)

@@ -69,7 +69,8 @@ function showFigures(stats, window) {
   say($('f-hit'), value);
   say($('f-hit-unit'), unit);
   say($('f-miss'), latency.miss && latency.miss.count > 0 ? time(latency.miss.p99) : '–');
-  const errors = window ? ((number(window.to.errors) - number(window.from.errors)) * 60000) / window.ms : 0;
+  const errors = window && window.ms > 0
+    ? (Math.max(0, number(window.to.errors) - number(window.from.errors)) * 60000) / window.ms : 0;
   say($('f-errors'), errors > 0 && errors < 1 ? '<1' : short(errors));
   say($('f-errors-all'), grouped.format(number(stats.errors)));
   $('figure-errors').classList.toggle('bad', errors > 0);

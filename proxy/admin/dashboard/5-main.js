@@ -82,8 +82,9 @@ async function fetchSeldom() {
 
 async function fetchAll() {
   const after = page.cursor === null ? 'n=100' : `n=100&after=${encodeURIComponent(page.cursor)}`;
-  const [stats, health, top, log] = await Promise.all([
-    ask('stats'), askMaybe('health'), askMaybe('top?n=10'), askMaybe(`log?${after}`), fetchSeldom()]);
+  const stats = await ask('stats'); // alone: a token that is wrong is wrong once
+  const [health, top, log] = await Promise.all([
+    askMaybe('health'), askMaybe('top?n=10'), askMaybe(`log?${after}`), fetchSeldom()]);
   if (log && log.next !== undefined && log.next !== null) page.cursor = log.next;
   page.health = health;
   take(stats);
@@ -168,6 +169,11 @@ function start() {
     if (document.hidden) clearTimeout(page.timer);
     else if ($('login').hidden) round();
   });
+  const needed = document.querySelector('meta[name="larder-token"]').content === 'needed';
+  if (needed && !kept.get(tab, TOKEN)) {
+    showLogin('');
+    return;
+  }
   showLink('Connecting…', false);
   round();
 }
