@@ -10,12 +10,13 @@ import statistics
 import subprocess
 import time
 
-from servers import BenchError, ask
+from servers import BenchError, Redis, ask
 
 WARMUP_MS = 200
 LARGE_SIZES = (102400, 1048576)
 ENTRIES = 100000
 ENTRY_BODY = 64
+REDIS_NAMES = 20000
 STARTS = 5
 
 
@@ -77,13 +78,13 @@ def check_origin(server, what, reached, figures):
                          f"reached the origin in the {what} measure")
 
 
-def one_round(bench, server, what, path, body, first):
+def one_round(bench, server, what, path, body, first, more=()):
     """Loads one server once; nanoseconds of CPU per request and more."""
     before = origin_count(bench) if server.caches else 0
     figures = load(bench, server,
                    ["--path", path, "--connections", bench.connections, "--ms",
                     int(bench.seconds * 1000), "--warmup-ms", WARMUP_MS, "--body-bytes", body,
-                    "--first", first],
+                    "--first", first, *more],
                    server.marks.get(what))
     if server.caches:
         check_origin(server, what, origin_count(bench) - before, figures)
@@ -119,6 +120,58 @@ def rounds_of(bench, what, mode, path, body, floor, rounds):
 def case_hit(bench):
     return [{"title": "hit, 1 KB", "what": "cpu", "goals": "hit",
              "rounds": rounds_of(bench, "hit", "cache", "/1024", 1024, True, bench.rounds)}]
+
+
+def fill_redis(bench, server, arguments):
+    """Every name once, until Redis has what was stored; then once more without the origin."""
+    load(bench, server, [*arguments, "--count", REDIS_NAMES])
+    deadline = time.monotonic() + 10
+    while server.stored_keys() < REDIS_NAMES:
+        if time.monotonic() > deadline:
+            raise BenchError(f"{server.name}: {server.stored_keys()} of {REDIS_NAMES} names are "
+                             "in Redis")
+        time.sleep(0.05)
+
+
+def redis_round(bench, server, first):
+    """A round in which every request must have been one GET in Redis."""
+    before = bench.redis.calls_of("get")
+    figures = one_round(bench, server, "hit", "/entry/{n}/1024", 1024, first,
+                        ["--names", REDIS_NAMES])
+    asked = bench.redis.calls_of("get") - before
+    if asked < figures["sent"] - bench.connections:  # those under way at the end
+        raise BenchError(f"{server.name}: {asked} GETs for {figures['sent']} requests: some came "
+                         "from elsewhere than Redis")
+    return figures
+
+
+def case_redis_hit(bench):
+    """Names in turn, far more than the memory tier holds: each hit comes from Redis."""
+    servers = bench.servers("redis")
+    if not servers:
+        raise BenchError("none of the chosen servers can do this")
+    bench.redis = Redis(bench)
+    results = {server.name: [] for server in servers}
+    first = {server.name: 0 for server in servers}
+    try:
+        with Stopped(servers):
+            for server in servers:
+                before = bench.redis.call("DBSIZE")
+                server.start("redis")
+                server.stored_keys = lambda: bench.redis.call("DBSIZE") - before
+                fill_redis(bench, server, ["--path", "/entry/{n}/1024", "--connections",
+                                           bench.connections, "--body-bytes", 1024])
+            for number in range(bench.rounds):
+                for server in servers:
+                    bench.progress(f"redis-hit, round {number + 1}/{bench.rounds}: {server.name}")
+                    figures = redis_round(bench, server, first[server.name])
+                    first[server.name] += figures["sent"]
+                    results[server.name].append(figures)
+    finally:
+        bench.redis.stop()
+        bench.redis = None
+    return [{"title": f"hit from Redis, 1 KB ({REDIS_NAMES} names in turn, memory for 3 % of them)",
+             "what": "cpu", "goals": "redis-hit", "rounds": results}]
 
 
 def case_pass(bench):
@@ -241,5 +294,5 @@ def case_start(bench):
              "goals": "start", "rows": rows}]
 
 
-CASES = {"hit": case_hit, "pass": case_pass, "miss": case_miss, "hit-large": case_hit_large,
+CASES = {"hit": case_hit, "redis-hit": case_redis_hit, "pass": case_pass, "miss": case_miss, "hit-large": case_hit_large,
          "idle": case_idle, "entries": case_entries, "start": case_start}

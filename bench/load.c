@@ -128,7 +128,12 @@ static void conn_ask(struct conn *conn)
         return;
     }
     if (strstr(options.path, "{n}") != NULL) {
-        request_len = request_make(request, options.first + sent);
+        uint64_t turn_number = options.first + sent;
+
+        if (options.names > 0) {
+            turn_number %= options.names;
+        }
+        request_len = request_make(request, turn_number);
     }
     sent++;
     awaited++;

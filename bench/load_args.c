@@ -45,6 +45,7 @@ static void set_option(struct load_args *args, int option, char *value)
     case 's': args->measure_ms = (uint64_t)net_number("--ms", value, 1, 600000); break;
     case 'n': args->count = (uint64_t)net_number("--count", value, 1, 100000000); break;
     case 'f': args->first = (uint64_t)net_number("--first", value, 0, 1000000000); break;
+    case 'm': args->names = (uint64_t)net_number("--names", value, 1, 1000000000); break;
     case 'b': args->body_bytes = net_number("--body-bytes", value, 0, 1 << 30); break;
     case 'i': args->hold = true; break;
     case 'H': add_header(args, value); break;
@@ -69,6 +70,7 @@ void load_args_parse(struct load_args *args, int argc, char **argv)
                                           {"ms", required_argument, NULL, 's'},
                                           {"count", required_argument, NULL, 'n'},
                                           {"first", required_argument, NULL, 'f'},
+                                          {"names", required_argument, NULL, 'm'},
                                           {"body-bytes", required_argument, NULL, 'b'},
                                           {"hold", no_argument, NULL, 'i'},
                                           {"header", required_argument, NULL, 'H'},

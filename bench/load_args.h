@@ -19,6 +19,7 @@ struct load_args {
     uint64_t measure_ms;       /* counted time; 0 in the other modes */
     uint64_t count;            /* requests to send in all; 0 = no limit */
     uint64_t first;            /* number of the first request */
+    uint64_t names;            /* numbers repeat after so many; 0 = never */
     bool hold;                 /* one request each, then idle */
     long body_bytes;           /* wanted Content-Length; -1 = any */
     const char *expect_name;   /* header that each answer must have … */

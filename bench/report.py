@@ -10,6 +10,7 @@ import statistics
 # at most the limit; "bytes": at least; without a peer: the row's own figure, at most.
 GOALS = {
     "hit": [("canned", 1.15), ("haproxy", 0.95), ("nginx", 0.7), ("varnish", 0.5)],
+    "redis-hit": [("nginx-lua", 0.5)],
     "pass": [("haproxy", 0.95)],
     "hit-large": [("haproxy", 1.0), ("varnish", 1.0)],
     "idle": [(None, 512)],

@@ -64,9 +64,10 @@ class Server:
     package = ""  # what to install when the program is missing
     marks = {}  # case mode -> header that proves what happened; else the origin's count must do
     caches = True
+    tiers = ("memory",)  # line-ups that it is part of: "memory", "redis"
 
     def __init__(self, bench):
-        self.bench = bench  # .folder, .origin_port, .server_cpu, .tools, .idle_connections
+        self.bench = bench  # .folder, .origin_port, .redis, .server_cpu, .tools, …
         self.mode = "cache"  # "cache", "pass" (nothing is stored) or "memory" (see Varnish)
         self.body = 1024
         self.folder = ""
@@ -195,6 +196,7 @@ class Canned(Server):
 
 class Larder(Server):
     name = "larder"
+    tiers = ("memory", "redis")
     marks = {"hit": "X-Cache: HIT", "pass": "X-Cache: PASS", "miss": "X-Cache: MISS"}
 
     def program(self):
@@ -205,10 +207,13 @@ class Larder(Server):
         return number_in(first_line([self.program(), "version"]))
 
     def command(self):
+        tier = "memory 256mb"
+        if self.mode == "redis":
+            tier = f"memory 1mb\nredis {self.bench.redis.url} prefix=bench budget=1s"
         config = self.write("proxy.conf", f"""\
 listen 127.0.0.1:{self.port}
 workers 1
-memory 256mb
+{tier}
 log off
 upstream origin http://127.0.0.1:{self.bench.origin_port}
 defaults {{ upstream origin }}
@@ -315,6 +320,149 @@ http {{
         return [self.program(), "-p", self.folder, "-e", f"{self.folder}/log", "-c", config]
 
 
+class NginxLua(Nginx):
+    """The usual way to a shared cache with nginx: Debian's Lua module and its Redis client."""
+
+    name = "nginx-lua"
+    package = "libnginx-mod-http-lua lua-nginx-redis"
+    tiers = ("redis",)
+    MODULES = "/usr/lib/nginx/modules"
+    CLIENT = "/usr/share/lua/5.1/nginx/redis.lua"
+
+    def program(self):
+        there = os.path.exists(f"{self.MODULES}/ngx_http_lua_module.so") and os.path.exists(
+            self.CLIENT)
+        return shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") \
+            if there else None
+
+    def command(self):
+        user = "user root;\n" if os.geteuid() == 0 else ""
+        config = self.write("nginx.conf", f"""\
+load_module {self.MODULES}/ndk_http_module.so;
+load_module {self.MODULES}/ngx_http_lua_module.so;
+{user}worker_processes 1;
+daemon off;
+pid {self.folder}/nginx.pid;
+error_log {self.folder}/log warn;
+worker_rlimit_nofile {self.bench.files};
+events {{ worker_connections {self.bench.files - 500}; }}
+http {{
+    access_log off;
+    keepalive_timeout 120s;
+    keepalive_requests 1000000000;
+    client_body_temp_path {self.folder}/body;
+    proxy_temp_path {self.folder}/proxy;
+    fastcgi_temp_path {self.folder}/fastcgi;
+    uwsgi_temp_path {self.folder}/uwsgi;
+    scgi_temp_path {self.folder}/scgi;
+    init_by_lua_block {{ redis = require "nginx.redis" }}
+    upstream origin {{
+        server 127.0.0.1:{self.bench.origin_port};
+        keepalive 64;
+        keepalive_requests 1000000000;
+    }}
+    server {{
+        listen 127.0.0.1:{self.port} backlog=4096;
+        location /origin/ {{
+            internal;
+            proxy_pass http://origin/;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+        }}
+        location / {{
+            default_type application/json;
+            content_by_lua_block {{
+                local r = redis:new()
+                r:set_timeout(1000)
+                if not r:connect("127.0.0.1", {self.bench.redis.port if self.bench.redis else 0}) then
+                    return ngx.exec("/origin" .. ngx.var.request_uri)
+                end
+                local name = "nginx:" .. ngx.var.uri
+                local body = r:get(name)
+                if not body or body == ngx.null then
+                    body = ngx.location.capture("/origin" .. ngx.var.request_uri).body
+                    r:set(name, body, "EX", 3600)
+                end
+                r:set_keepalive(60000, 256)
+                ngx.header.content_length = #body
+                ngx.print(body)
+            }}
+        }}
+    }}
+}}
+""")
+        return [self.program(), "-p", self.folder, "-e", f"{self.folder}/log", "-c", config]
+
+
+class Redis:
+    """The server behind the Redis tier; its CPU is nobody's, as the origin's is."""
+
+    def __init__(self, bench, *options):
+        program = shutil.which("redis-server")
+        if program is None:
+            raise BenchError("redis-server is not there (apt-get install redis-server)")
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}"
+        self.folder = os.path.join(bench.folder, "redis")
+        os.makedirs(self.folder, exist_ok=True)
+        with open(os.path.join(self.folder, "log"), "wb") as log:
+            self.process = subprocess.Popen(
+                [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+                 "--appendonly", "no", "--dir", self.folder, "--maxmemory", "2gb",
+                 "--maxmemory-policy", "volatile-lru", *options],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder)
+        self._socket = None
+        deadline = time.monotonic() + START_SECONDS
+        while self._socket is None:
+            try:
+                self._socket = socket.create_connection(("127.0.0.1", self.port), 300)
+            except OSError as error:
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    self.stop()
+                    raise BenchError("redis-server does not start") from error
+                time.sleep(0.02)
+        self._file = self._socket.makefile("rb")
+
+    def call(self, *args):
+        """A command's answer as int, bytes, None or list; an error line is a BenchError."""
+        parts = [str(arg).encode() for arg in args]
+        self._socket.sendall(b"*%d\r\n" % len(parts) + b"".join(
+            b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
+        return self._reply()
+
+    def _reply(self):
+        line = self._file.readline()
+        kind, rest = line[:1], line[1:-2]
+        if kind == b"+":
+            return rest
+        if kind == b":":
+            return int(rest)
+        if kind == b"$":
+            return None if rest == b"-1" else self._file.read(int(rest) + 2)[:-2]
+        if kind == b"*":
+            return None if rest == b"-1" else [self._reply() for _ in range(int(rest))]
+        raise BenchError(f"redis-server says {line!r}")
+
+    def calls_of(self, command):
+        """How often a command has run."""
+        for line in self.call("INFO", "commandstats").decode().splitlines():
+            if line.startswith(f"cmdstat_{command}:calls="):
+                return int(line.partition("=")[2].partition(",")[0])
+        return 0
+
+    def version(self):
+        for line in self.call("INFO", "server").decode().splitlines():
+            if line.startswith("redis_version:"):
+                return line.partition(":")[2]
+        return "?"
+
+    def stop(self):
+        if self._socket is not None:
+            self._socket.close()
+        self.process.terminate()
+        self.process.wait()
+
+
 class Varnish(Server):
     name = "varnish"
     package = "varnish"
@@ -343,4 +491,4 @@ backend default {{ .host = "127.0.0.1"; .port = "{self.bench.origin_port}"; }}
         return command
 
 
-ALL = (Canned, Larder, HAProxy, Nginx, Varnish)
+ALL = (Canned, Larder, HAProxy, Nginx, Varnish, NginxLua)
