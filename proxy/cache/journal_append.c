@@ -34,11 +34,17 @@ static void publish_waiting(struct journal_link *l)
 static void answer(struct outbox_item *it, enum append_outcome outcome)
 {
     struct journal_append *a = it->asker;
+    struct append_place place = {.seq = 0};
     it->asker = NULL;
     deadline_cancel(&it->deadline);
-    if (a != NULL) {
-        asker_answer(a, outcome);
+    if (a == NULL) {
+        return;
     }
+    if (outcome == APPEND_DONE) {
+        memcpy(place.epoch, it->link->epoch, sizeof(place.epoch));
+        place.seq = it->seq;
+    }
+    asker_answer(a, outcome, &place);
 }
 
 /* ---- pending ----------------------------------------------------------------------------- */
@@ -204,6 +210,9 @@ static void send_item(struct journal_link *l, struct outbox_item *it)
     memcpy(mark, l->node, mark_n);
     mark[mark_n++] = ':';
     mark_n += u64_to_dec(it->mark, mark + mark_n);
+    if (it->watched) {
+        mark[mark_n++] = MARK_WATCHED;
+    }
     const struct segment argv[] = {
         REDIS_ARG("EVAL"),
         REDIS_ARG(JOURNAL_APPEND),
@@ -259,6 +268,7 @@ bool append_returned(struct journal_link *l, struct str mark)
     if (it == NULL || it->returned) {
         return true; /* sent more than once */
     }
+    it->seq = l->last_seq;
     atomic_fetch_add_explicit(&l->appended, 1, memory_order_relaxed);
     if (it->state == OUTBOX_IN_FLIGHT) {
         it->returned = true; /* Redis's own answer is still to come: it ends there */
@@ -332,18 +342,33 @@ static void on_append_mail(struct mail *m)
     }
 }
 
-struct journal_append *journal_link_append(struct journal_link *l, struct loop *loop,
-                                           const struct record *records, size_t n,
-                                           journal_append_fn *done, void *ctx)
+static struct journal_append *append(struct journal_link *l, struct loop *loop,
+                                     const struct record *records, size_t n, bool watched,
+                                     journal_append_fn *done, void *ctx)
 {
     struct outbox_item *it = xcalloc(1, sizeof(*it));
     struct journal_append *a = asker_new(loop, done, ctx);
     it->mail.fn = on_append_mail;
     it->link = l;
     it->asker = a;
+    it->watched = watched;
     journal_wire_encode(records, n, &it->wire);
     loop_post(l->loop, &it->mail);
     return a;
+}
+
+struct journal_append *journal_link_append(struct journal_link *l, struct loop *loop,
+                                           const struct record *records, size_t n,
+                                           journal_append_fn *done, void *ctx)
+{
+    return append(l, loop, records, n, false, done, ctx);
+}
+
+struct journal_append *journal_link_append_watched(struct journal_link *l, struct loop *loop,
+                                                   const struct record *records, size_t n,
+                                                   journal_append_fn *done, void *ctx)
+{
+    return append(l, loop, records, n, true, done, ctx);
 }
 
 void append_init(struct journal_link *l)

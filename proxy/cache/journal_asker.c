@@ -15,6 +15,7 @@ struct journal_append {
     journal_append_fn *done;
     void *ctx;
     enum append_outcome outcome;
+    struct append_place place;
     bool cancelled; /* under the lock: nobody waits any more, and the loop may be gone */
 };
 
@@ -42,12 +43,14 @@ static void on_answer(struct mail *m)
     free(a);
 }
 
-void asker_answer(struct journal_append *a, enum append_outcome outcome)
+void asker_answer(struct journal_append *a, enum append_outcome outcome,
+                  const struct append_place *place)
 {
     pthread_mutex_lock(&lock);
     bool cancelled = a->cancelled;
     if (!cancelled) {
         a->outcome = outcome;
+        a->place = *place;
         a->mail.fn = on_answer;
         loop_post(a->loop, &a->mail);
     }
@@ -55,6 +58,11 @@ void asker_answer(struct journal_append *a, enum append_outcome outcome)
     if (cancelled) {
         free(a);
     }
+}
+
+void journal_append_place(const struct journal_append *a, struct append_place *out)
+{
+    *out = a->place;
 }
 
 void asker_drop(struct journal_append *a)

@@ -13,7 +13,8 @@ struct journal_append *asker_new(struct loop *loop, journal_append_fn *done, voi
     __attribute__((warn_unused_result));
 
 /* The link's thread: sends the answer to the asker's loop, which frees the handle. */
-void asker_answer(struct journal_append *a, enum append_outcome outcome);
+void asker_answer(struct journal_append *a, enum append_outcome outcome,
+                  const struct append_place *place);
 
 /* The link's thread, or after it: there will be no answer. */
 void asker_drop(struct journal_append *a);

@@ -20,7 +20,6 @@
 #define BLOCK_MIN_MS 10
 #define READ_COUNT   512  /* stream entries of one XREAD */
 #define REGISTER_MS  1000 /* between registrations of this node */
-#define NODE_LIFE_MS 5000 /* a node that has not registered for this long is gone */
 #define WAIT_MAX_MS  100  /* for the replicas */
 #define SEQ_MAX      (UINT64_MAX >> JOURNAL_LOCAL_BITS)
 
@@ -84,6 +83,10 @@ static bool apply_entry(struct journal_link *l, struct str id, const struct redi
     l->cursor[id.n] = '\0';
     l->last_seq = seq;
     struct str mark = field_value(fields, STR("m"));
+    if (mark.n > 0 && mark.p[mark.n - 1] == MARK_WATCHED) {
+        mark.n--;
+        l->registered_at = 0; /* says in the next turn how far it is */
+    }
     if (!append_returned(l, mark) && mark.n > 0 &&
         atomic_load_explicit(&l->nodes, memory_order_relaxed) == 1) {
         /* Somebody else is there, whatever the last count said. */
@@ -258,18 +261,20 @@ static void on_waited(void *ctx, const struct redis_result *result)
 
 static bool send_register(struct journal_link *l)
 {
-    char life[20];
+    char life[20], seq[20];
     const struct segment argv[] = {
         REDIS_ARG("EVAL"),
         REDIS_ARG(JOURNAL_REGISTER),
-        REDIS_ARG("3"),
+        REDIS_ARG("4"),
         redis_arg(l->key_nodes),
         redis_arg(l->key_epoch),
         redis_arg(l->key_stream),
+        redis_arg(l->key_applied),
         link_text(l->node),
         redis_arg(number(NODE_LIFE_MS, life)),
         l->replicated ? REDIS_ARG("1") : REDIS_ARG("0"),
         link_text(l->epoch),
+        redis_arg(number(l->last_seq, seq)),
     };
     const struct redis_call call = {.role = REDIS_FOLLOW,
                                     .argv = argv,

@@ -202,6 +202,7 @@ struct journal_link *journal_link_new(struct journal *j,
     l->key_stream = key_of(options->prefix, "journal");
     l->key_epoch = key_of(options->prefix, "epoch");
     l->key_nodes = key_of(options->prefix, "nodes");
+    l->key_applied = key_of(options->prefix, "applied");
     memcpy(l->cursor, "0-0", sizeof("0-0"));
     link_random(l->node);
     l->loop = loop_new();
@@ -275,6 +276,7 @@ void journal_link_free(struct journal_link *l)
     struct closing_note note = {.mail.fn = on_closing, .link = l};
     loop_post(l->loop, &note.mail);
     pthread_join(l->thread, NULL);
+    wait_drop_all(l);
     redis_info_free(l->info);
     redis_free(l->redis);
     l->redis = NULL;
@@ -291,6 +293,7 @@ void journal_link_free(struct journal_link *l)
     disown(l->key_stream);
     disown(l->key_epoch);
     disown(l->key_nodes);
+    disown(l->key_applied);
     free(l);
 }
 

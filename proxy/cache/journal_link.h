@@ -7,8 +7,9 @@
  *                      m = mark of the node that appended it
  *   {PREFIX}:epoch     hash, see journal_scripts.h
  *   {PREFIX}:nodes     sorted set of the nodes alive, by Redis's clock
+ *   {PREFIX}:applied   hash: how far each of them has applied the stream
  *
- * All three are in one slot. Everything but the calls below belongs to the link's thread.
+ * All four are in one slot. Everything but the calls below belongs to the link's thread.
  */
 #ifndef CACHE_JOURNAL_LINK_H
 #define CACHE_JOURNAL_LINK_H
@@ -64,9 +65,41 @@ typedef void journal_append_fn(void *ctx, enum append_outcome outcome);
 struct journal_append *journal_link_append(struct journal_link *l, struct loop *loop,
                                            const struct record *records, size_t n,
                                            journal_append_fn *done, void *ctx);
+/* The same; besides, every node that has applied the record says so at once, for
+ * journal_link_wait(). */
+struct journal_append *journal_link_append_watched(struct journal_link *l, struct loop *loop,
+                                                   const struct record *records, size_t n,
+                                                   journal_append_fn *done, void *ctx);
+
+/* Where an append is in the stream. */
+struct append_place {
+    char epoch[17]; /* id of the epoch, hex; empty: not in the stream */
+    uint64_t seq;   /* number of the record */
+};
+/* Within done: the place of an append that is APPEND_DONE. */
+void journal_append_place(const struct journal_append *a, struct append_place *out);
+
 /* On the thread that asked: done is not called any more, the records remain. At the latest
  * before the loop goes away. Not after done, nor after journal_link_free(). */
 void journal_append_cancel(struct journal_append *a);
+
+/* `nodes` are alive on the prefix; `waiting` of them have not said that they have applied it.
+ */
+typedef void journal_wait_fn(void *ctx, uint64_t nodes, uint64_t waiting);
+
+struct journal_wait;
+
+/*
+ * Any thread that runs a loop: done is called on it when every node that is alive has applied
+ * the record at `place`, or after `limit` ms with what is known then. A node that has not
+ * registered for five seconds is not alive any more.
+ */
+struct journal_wait *journal_link_wait(struct journal_link *l, struct loop *loop,
+                                       const struct append_place *place, msec_t limit,
+                                       journal_wait_fn *done, void *ctx)
+    __attribute__((warn_unused_result));
+/* As journal_append_cancel(). */
+void journal_wait_cancel(struct journal_wait *w);
 
 /* Any thread, no lock. Has this node proved within max_lag that it knows every record, or is it
  * alone on the prefix? now is monotonic (loop->now). */

@@ -18,7 +18,9 @@
 #include "cache/journal_outbox.h"
 #include "cache/redis.h"
 
-#define COMMAND_MS 1000 /* time of a short command */
+#define COMMAND_MS   1000 /* time of a short command */
+#define NODE_LIFE_MS 5000 /* a node that has not registered for this long is gone */
+#define MARK_WATCHED '!'  /* end of the mark of a record whose applying is waited for */
 
 /*
  *   DOWN -> SYNCING -> CATCHING_UP -> FOLLOWING
@@ -51,7 +53,7 @@ struct journal_link {
     unsigned advised; /* what was said about it: redis_advice_log() */
     pthread_t thread;
     struct journal_link_options options; /* strings owned */
-    struct str key_stream, key_epoch, key_nodes;
+    struct str key_stream, key_epoch, key_nodes, key_applied;
     char node[17];   /* random id of this process, hex */
     char fresh[17];  /* random id for an epoch, should the sync under way begin one */
     bool replicated; /* Sentinel: proof needs the master's replicas */
@@ -86,7 +88,8 @@ struct journal_link {
     struct outbox outbox;
     struct deferred told; /* answers those that began to wait, once they are safe */
     msec_t estranged;     /* loop time since which appends meet another epoch; 0: they do not */
-    bool closing;         /* ends when nothing is on its way any more */
+    struct journal_wait *waits; /* list */
+    bool closing;               /* ends when nothing is on its way any more */
     struct deadline last_call;
 
     _Atomic msec_t proof; /* monotonic; 0: never */
@@ -128,6 +131,11 @@ void sync_start(struct journal_link *l);
 
 /* One read, with the epoch right behind it; goes on by itself until link_down(). */
 void follow_turn(struct journal_link *l);
+
+/* ---- journal_wait.c ---------------------------------------------------------------------- */
+
+/* The link ends: nobody is answered any more. */
+void wait_drop_all(struct journal_link *l);
 
 /* ---- journal_append.c -------------------------------------------------------------------- */
 

@@ -49,7 +49,8 @@ struct outbox_item {
     bool waiting;    /* applied here, and not certain to be known to the others */
     uint64_t epoch;  /* number of the epoch in which it was sent */
     uint64_t behind; /* the last record that had been read by then: its number is larger */
-    uint64_t seq;    /* SENT: its number in the stream */
+    uint64_t seq;    /* SENT, LISTED: its number in the stream */
+    bool watched;    /* who applies it is asked to say so at once */
     msec_t listed;   /* LISTED: monotonic time at which it was read back */
 };
 

@@ -72,35 +72,65 @@
     "return seq\n"
 
 /*
- * KEYS nodes epoch journal · ARGV node-id life-ms watch-replicas epoch-id -> {nodes, replicas}
+ * KEYS nodes epoch journal applied · ARGV node-id life-ms watch-replicas epoch-id seq ->
+ * {nodes, replicas}
  *
- * Registers this node and counts those alive. One that was not registered says hello in the
- * stream, with no records: every node that follows knows at once that it is not alone. With
- * watch-replicas, also notes how many replicas this master has had in this epoch.
+ * Registers this node, with how far it has applied the epoch's stream, and counts those alive.
+ * One that was not registered says hello in the stream, with no records: every node that
+ * follows knows at once that it is not alone. With watch-replicas, also notes how many replicas
+ * this master has had in this epoch.
  */
-#define JOURNAL_REGISTER                                                                   \
-    "local t = redis.call('TIME')\n"                                                       \
-    "local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"                                  \
-    "local life = tonumber(ARGV[2])\n"                                                     \
-    "redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now - life))\n" \
-    "local new = redis.call('ZADD', KEYS[1], string.format('%.0f', now), ARGV[1])\n"       \
-    "redis.call('PEXPIRE', KEYS[1], life * 2)\n"                                           \
-    "if new == 1 and redis.call('HGET', KEYS[2], 'id') == ARGV[4]\n"                       \
-    "    and redis.call('EXISTS', KEYS[3]) == 1 then\n"                                    \
-    "  local seq = redis.call('HINCRBY', KEYS[2], 'seq', 1)\n"                             \
-    "  redis.call('XADD', KEYS[3], '*', 's', seq, 'r', '', 'm', ARGV[1] .. ':0')\n"        \
-    "end\n"                                                                                \
-    "local replicas = 0\n"                                                                 \
-    "if ARGV[3] == '1' then\n"                                                             \
-    "  local info = redis.call('INFO', 'replication')\n"                                   \
-    "  for _ in string.gmatch(info, 'state=online') do replicas = replicas + 1 end\n"      \
-    "  local most = tonumber(redis.call('HGET', KEYS[2], 'replicas') or '0') or 0\n"       \
-    "  if replicas > most then\n"                                                          \
-    "    redis.call('HSET', KEYS[2], 'replicas', replicas)\n"                              \
-    "  else\n"                                                                             \
-    "    replicas = most\n"                                                                \
-    "  end\n"                                                                              \
-    "end\n"                                                                                \
+#define JOURNAL_REGISTER                                                                      \
+    "local t = redis.call('TIME')\n"                                                          \
+    "local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"                                     \
+    "local life = tonumber(ARGV[2])\n"                                                        \
+    "redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now - life))\n"    \
+    "local new = redis.call('ZADD', KEYS[1], string.format('%.0f', now), ARGV[1])\n"          \
+    "redis.call('PEXPIRE', KEYS[1], life * 2)\n"                                              \
+    "redis.call('HSET', KEYS[4], ARGV[1], ARGV[4] .. ':' .. ARGV[5])\n"                       \
+    "redis.call('PEXPIRE', KEYS[4], life * 2)\n"                                              \
+    "if redis.call('HLEN', KEYS[4]) > redis.call('ZCARD', KEYS[1]) then\n"                    \
+    "  for _, id in ipairs(redis.call('HKEYS', KEYS[4])) do\n"                                \
+    "    if not redis.call('ZSCORE', KEYS[1], id) then redis.call('HDEL', KEYS[4], id) end\n" \
+    "  end\n"                                                                                 \
+    "end\n"                                                                                   \
+    "if new == 1 and redis.call('HGET', KEYS[2], 'id') == ARGV[4]\n"                          \
+    "    and redis.call('EXISTS', KEYS[3]) == 1 then\n"                                       \
+    "  local seq = redis.call('HINCRBY', KEYS[2], 'seq', 1)\n"                                \
+    "  redis.call('XADD', KEYS[3], '*', 's', seq, 'r', '', 'm', ARGV[1] .. ':0')\n"           \
+    "end\n"                                                                                   \
+    "local replicas = 0\n"                                                                    \
+    "if ARGV[3] == '1' then\n"                                                                \
+    "  local info = redis.call('INFO', 'replication')\n"                                      \
+    "  for _ in string.gmatch(info, 'state=online') do replicas = replicas + 1 end\n"         \
+    "  local most = tonumber(redis.call('HGET', KEYS[2], 'replicas') or '0') or 0\n"          \
+    "  if replicas > most then\n"                                                             \
+    "    redis.call('HSET', KEYS[2], 'replicas', replicas)\n"                                 \
+    "  else\n"                                                                                \
+    "    replicas = most\n"                                                                   \
+    "  end\n"                                                                                 \
+    "end\n"                                                                                   \
     "return {redis.call('ZCARD', KEYS[1]), replicas}\n"
+
+/*
+ * KEYS nodes applied · ARGV epoch-id seq life-ms -> {nodes, waiting}
+ *
+ * How many nodes are alive, and how many of them have not said that they have applied the
+ * stream up to seq.
+ */
+#define JOURNAL_APPLIED                                                                  \
+    "local t = redis.call('TIME')\n"                                                     \
+    "local since = t[1] * 1000 + math.floor(t[2] / 1000) - tonumber(ARGV[3])\n"          \
+    "local alive = redis.call('ZRANGEBYSCORE', KEYS[1], string.format('%.0f', since),\n" \
+    "                         '+inf')\n"                                                 \
+    "local waiting = 0\n"                                                                \
+    "for _, id in ipairs(alive) do\n"                                                    \
+    "  local at = redis.call('HGET', KEYS[2], id) or ''\n"                               \
+    "  local epoch, seq = string.match(at, '^(%x+):(%d+)$')\n"                           \
+    "  if epoch ~= ARGV[1] or tonumber(seq) < tonumber(ARGV[2]) then\n"                  \
+    "    waiting = waiting + 1\n"                                                        \
+    "  end\n"                                                                            \
+    "end\n"                                                                              \
+    "return {#alive, waiting}\n"
 
 #endif
