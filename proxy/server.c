@@ -354,6 +354,7 @@ static void clean_up(struct server *s)
             worker_join(s->workers[i]);
         }
     }
+    plane_free(s->plane);
     if (s->node != NULL && s->node->redis != NULL) {
         redis_tier_stop(s->node->redis);
     }
@@ -362,7 +363,6 @@ static void clean_up(struct server *s)
             worker_free(s->workers[i]);
         }
     }
-    plane_free(s->plane);
     free(s->workers);
     health_free(s->health);
     if (s->runtime != NULL) {
