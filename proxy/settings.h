@@ -457,6 +457,7 @@ struct settings {
     uint64_t memory;                 /* L1 bytes */
     struct str version;              /* deployed version; a new one makes old entries stale */
     struct str hash_key;             /* secret for keyed hashes; empty: random at start */
+    struct str debug_token;          /* for X-Larder-Debug; empty: off */
     struct cidr_set trusted_proxies; /* whose X-Forwarded-* are believed */
     struct limit_settings limits;
     bool underscore_headers; /* underscores_in_headers on */

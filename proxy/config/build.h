@@ -144,12 +144,12 @@ bool conf_cidrs_open(const struct cidr_set *set);
 
 typedef void conf_setter(struct conf_build *b, const struct conf_stmt *s, void *target);
 
-conf_setter set_listen, set_proxy_protocol_from, set_workers, set_limits, set_trusted_proxies,
-    set_log, set_error_log, set_redis, set_hosts, set_tls, set_redirect, set_upstream, set_jwt,
-    set_identity, set_hash_key, set_use_upstream, set_ttl, set_scope, set_key, set_query,
-    set_status, set_store, set_store_if, set_bypass, set_client_cache_control,
-    set_forward_headers, set_tag, set_invalidate, set_upgrade, set_timeout, set_header,
-    set_cors, set_alert;
+conf_setter set_listen, set_debug_token, set_proxy_protocol_from, set_workers, set_limits,
+    set_trusted_proxies, set_log, set_error_log, set_redis, set_hosts, set_tls, set_redirect,
+    set_upstream, set_jwt, set_identity, set_hash_key, set_use_upstream, set_ttl, set_scope,
+    set_key, set_query, set_status, set_store, set_store_if, set_bypass,
+    set_client_cache_control, set_forward_headers, set_tag, set_invalidate, set_upgrade,
+    set_timeout, set_header, set_cors, set_alert;
 conf_setter set_admin;
 conf_setter set_cost;
 

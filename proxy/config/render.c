@@ -20,7 +20,8 @@
 #define LINE_BEFORE 60  /* of which before the place, when the line is longer */
 
 /* Options whose value is covered in a shown line. */
-static const char *const secret_options[] = {"secret=", "token=", "password=", "value="};
+static const char *const secret_options[] = {
+    "secret=", "token=", "password=", "value=", "debug_token "};
 
 static int compare_diags(const void *pa, const void *pb)
 {

@@ -149,6 +149,18 @@ static unsigned count_cpus(void)
     return 1;
 }
 
+#define MIN_DEBUG_TOKEN 16 /* bytes */
+
+void set_debug_token(struct conf_build *b, const struct conf_stmt *s, void *target)
+{
+    struct settings *out = target;
+    out->debug_token = s->args[0].text;
+    if (out->debug_token.n > 0 && out->debug_token.n < MIN_DEBUG_TOKEN) {
+        conf_error(b->d, s->args[0].at, "the token has %zu bytes; at least %d are needed",
+                   out->debug_token.n, MIN_DEBUG_TOKEN);
+    }
+}
+
 void set_workers(struct conf_build *b, const struct conf_stmt *s, void *target)
 {
     struct settings *out = target;

@@ -5,8 +5,6 @@
 #include <cjson/cJSON.h>
 
 #include "base/json_text.h"
-#include "cache/jwk.h"
-#include "cache/tags.h"
 #include "flow/explain_parts.h"
 #include "flow/reply.h"
 
@@ -32,38 +30,6 @@ static void add_route(cJSON *root, const struct request *rq)
 
 /* ---- identities ------------------------------------------------------------------------- */
 
-/* "jwt main (RS256), claim org", "field x-org-id", "keyed hash of Authorization" */
-static void describe_source(const struct identity_settings *id, unsigned alg,
-                            struct strbuf *out)
-{
-    switch (id->source) {
-    case IDENTITY_JWT:
-        strbuf_addf(out, "jwt %.*s", STR_ARG(id->jwt->name));
-        if (alg != 0) {
-            strbuf_addf(out, " (%.*s)", STR_ARG(jwk_alg_name(alg)));
-        }
-        for (size_t i = 0; i < id->claim.n; i++) {
-            strbuf_addf(out, "%s%.*s", i == 0 ? ", claim " : ".", STR_ARG(id->claim.list[i]));
-        }
-        return;
-    case IDENTITY_HEADER:
-        strbuf_addf(out, "field %.*s of a trusted peer", STR_ARG(id->header));
-        return;
-    case IDENTITY_CREDENTIAL:
-        if (id->cookie.n > 0) {
-            strbuf_addf(out, "keyed hash of the cookie %.*s", STR_ARG(id->cookie));
-        } else {
-            strbuf_add_str(out, STR("keyed hash of Authorization"));
-        }
-        return;
-    }
-}
-
-static const char *state_word(enum reason reason)
-{
-    return reason == REASON_NONE ? "ok" : reason == REASON_NO_IDENTITY ? "missing" : "invalid";
-}
-
 static struct str detail_of(const struct identity_note *note)
 {
     return note->why != NULL                      ? str_from(note->why)
@@ -76,7 +42,7 @@ static void add_identity(cJSON *list, struct str name, const struct identity_not
 {
     cJSON *item = cJSON_CreateObject();
     json_add_text(item, "name", name);
-    cJSON_AddStringToObject(item, "state", state_word(note->reason));
+    cJSON_AddStringToObject(item, "state", explain_identity_state(note->reason));
     json_add_text(item, "how", how);
     json_add_text(item, "detail", detail_of(note));
     cJSON_AddItemToArray(list, item);
@@ -94,7 +60,7 @@ static void add_identities(cJSON *root, const struct request *rq)
     for (size_t i = 0; i < s->n_identities; i++) {
         if ((notes->mask >> i & 1) != 0) {
             how.n = 0;
-            describe_source(&s->identities[i], notes->each[i].alg, &how);
+            explain_identity_how(&s->identities[i], notes->each[i].alg, &how);
             add_identity(list, s->identities[i].name, &notes->each[i], strbuf_str(&how));
         }
     }
@@ -135,28 +101,13 @@ static void add_key(cJSON *root, struct request *rq)
     json_add_text(key, "vary", rq->vary_names.n > 0 ? rq->vary_names : STR_NULL);
 }
 
-/* Those of the route as they would be now, and those of the stored answer. */
-static void add_tags(cJSON *root, struct explanation *x)
+static void add_tags(cJSON *root, const struct explanation *x)
 {
-    struct request *rq = x->rq;
-    cJSON *list = cJSON_AddArrayToObject(root, "tags");
-    const struct entry *e = x->l1.entry != NULL ? x->l1.entry : x->l2.entry;
-    if (e != NULL && entry_tags(e).n > 0) {
-        struct str rest = entry_tags(e);
-        while (rest.n > 0) {
-            struct str tag = str_make(rest.p, str_index(rest, '\0'));
-            json_push_text(list, tag);
-            rest = str_skip(rest, tag.n + 1);
-        }
-        return;
-    }
-    if (rq->name.n > 0) {
-        const struct msg none = {.status = 200};
-        struct tag_set *tags = arena_alloc(&rq->arena, sizeof(*tags));
-        tags_collect(&rq->kc, &rq->query, &none, &rq->arena, tags);
-        for (size_t i = 0; i < tags->n; i++) {
-            json_push_text(list, tags->list[i]);
-        }
+    struct str *list;
+    size_t n = explain_tags(x->rq, x->l1.entry != NULL ? x->l1.entry : x->l2.entry, &list);
+    cJSON *array = cJSON_AddArrayToObject(root, "tags");
+    for (size_t i = 0; i < n; i++) {
+        json_push_text(array, list[i]);
     }
 }
 

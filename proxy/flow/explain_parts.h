@@ -57,6 +57,16 @@ struct explanation {
 /* explain_json.c: the answer. */
 struct cJSON *explain_json(struct explanation *x);
 
+/* explain_text.c: "jwt main (RS256), claim org", "keyed hash of Authorization". */
+void explain_identity_how(const struct identity_settings *id, unsigned alg, struct strbuf *out);
+/* explain_text.c: "ok", "missing" or "invalid". */
+const char *explain_identity_state(enum reason reason);
+/* explain_text.c: the tags of an entry, or (NULL, or a mark) those that the route would give
+ * now; in the request's arena. Returns how many. */
+size_t explain_tags(struct request *rq, const struct entry *e, struct str **list);
+/* explain_text.c: "5m where the origin gives none; stale 1m". */
+void explain_ttl(const struct route_settings *r, struct strbuf *out);
+
 /* explain_text.c: one sentence about what would happen. */
 void explain_would(const struct explanation *x, struct strbuf *out);
 

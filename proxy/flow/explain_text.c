@@ -1,8 +1,71 @@
 /*
- * The sentence that says what would happen.
+ * What explain says in words, and what it shares with the debug fields of live answers.
  */
 #include "base/units.h"
+#include "cache/jwk.h"
+#include "cache/tags.h"
 #include "flow/explain_parts.h"
+
+/* ---- facts --------------------------------------------------------------------------------
+ */
+
+void explain_identity_how(const struct identity_settings *id, unsigned alg, struct strbuf *out)
+{
+    switch (id->source) {
+    case IDENTITY_JWT:
+        strbuf_addf(out, "jwt %.*s", STR_ARG(id->jwt->name));
+        if (alg != 0) {
+            strbuf_addf(out, " (%.*s)", STR_ARG(jwk_alg_name(alg)));
+        }
+        for (size_t i = 0; i < id->claim.n; i++) {
+            strbuf_addf(out, "%s%.*s", i == 0 ? ", claim " : ".", STR_ARG(id->claim.list[i]));
+        }
+        return;
+    case IDENTITY_HEADER:
+        strbuf_addf(out, "field %.*s of a trusted peer", STR_ARG(id->header));
+        return;
+    case IDENTITY_CREDENTIAL:
+        if (id->cookie.n > 0) {
+            strbuf_addf(out, "keyed hash of the cookie %.*s", STR_ARG(id->cookie));
+        } else {
+            strbuf_add_str(out, STR("keyed hash of Authorization"));
+        }
+        return;
+    }
+}
+
+const char *explain_identity_state(enum reason reason)
+{
+    return reason == REASON_NONE ? "ok" : reason == REASON_NO_IDENTITY ? "missing" : "invalid";
+}
+
+/* Tags as an entry keeps them. */
+static size_t split_tags(struct str rest, struct arena *a, struct str **list)
+{
+    size_t n = 0;
+    *list = arena_alloc(a, (TAGS_MAX + 1) * sizeof(**list));
+    while (rest.n > 0 && n < TAGS_MAX) {
+        struct str tag = str_make(rest.p, str_index(rest, '\0'));
+        (*list)[n++] = tag;
+        rest = str_skip(rest, tag.n + 1);
+    }
+    return n;
+}
+
+size_t explain_tags(struct request *rq, const struct entry *e, struct str **list)
+{
+    if (e != NULL && (e->flags & (ENTRY_HIT_FOR_MISS | ENTRY_VARY_MARKER)) == 0) {
+        return split_tags(entry_tags(e), &rq->arena, list);
+    }
+    const struct msg none = {.status = 200};
+    struct tag_set *tags = arena_alloc(&rq->arena, sizeof(*tags));
+    tags->n = 0;
+    if (rq->base_name.n > 0) {
+        tags_collect(&rq->kc, &rq->query, &none, &rq->arena, tags);
+    }
+    *list = tags->list;
+    return tags->n;
+}
 
 static void add_duration(struct strbuf *out, msec_t value)
 {
@@ -17,6 +80,31 @@ static void add_upstream(const struct explanation *x, const char *verb, struct s
     const struct upstream_settings *up = x->rq->up;
     strbuf_addf(out, "%s %.*s", verb, STR_ARG(up != NULL ? up->name : STR("-")));
 }
+
+void explain_ttl(const struct route_settings *r, struct strbuf *out)
+{
+    static const char *const modes[] = {
+        [TTL_NONE] = "none",
+        [TTL_FALLBACK] = " where the origin gives none",
+        [TTL_FORCE] = " whatever the origin gives",
+        [TTL_ORIGIN] = "as the origin says",
+    };
+    if (r->ttl_mode == TTL_FALLBACK || r->ttl_mode == TTL_FORCE) {
+        add_duration(out, r->ttl);
+    }
+    strbuf_addf(out, "%s", modes[r->ttl_mode]);
+    if (r->stale > 0) {
+        strbuf_add_str(out, STR("; stale "));
+        add_duration(out, r->stale);
+    }
+    if (r->stale_if_error > 0) {
+        strbuf_add_str(out, STR("; stale_if_error "));
+        add_duration(out, r->stale_if_error);
+    }
+}
+
+/* ---- what would happen --------------------------------------------------------------------
+ */
 
 static void say_answered(const struct explanation *x, struct strbuf *out)
 {

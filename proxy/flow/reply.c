@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "flow/debug.h"
 #include "flow/node.h"
 #include "flow/reply_parts.h"
 
@@ -103,7 +104,25 @@ void reply_put_cache_fields(struct cursor *c, const struct request *rq, const st
         PUT(c, "; detail=");
         cursor_put(c, rq->reason_text);
     }
+    if (rq->debug) {
+        char key[DEBUG_KEY_MAX];
+        cursor_put(c, debug_status_key(rq, key));
+    }
     PUT(c, "\r\n");
+}
+
+size_t reply_cache_fields_room(const struct request *rq)
+{
+    return CACHE_FIELDS_MAX + (rq->debug ? DEBUG_KEY_MAX : 0);
+}
+
+struct str reply_extra_lines(struct request *rq, const struct entry *e)
+{
+    if (!rq->debug) {
+        return rq->cors;
+    }
+    struct str lines = debug_lines(rq, e);
+    return arena_printf(&rq->arena, "%.*s%.*s", STR_ARG(rq->cors), STR_ARG(lines));
 }
 
 void reply_put_connection(struct cursor *c, struct request *rq)

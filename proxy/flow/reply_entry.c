@@ -41,8 +41,9 @@ static void put_etag(struct cursor *c, const struct entry *e, bool gzip)
 struct str reply_entry_lines(struct request *rq, const struct entry *e, int status, bool gzip,
                              uint64_t length)
 {
+    struct str extra = reply_extra_lines(rq, e);
     char *start =
-        arena_alloc(&rq->arena, CACHE_FIELDS_MAX + 256 + entry_etag(e).n + rq->cors.n);
+        arena_alloc(&rq->arena, reply_cache_fields_room(rq) + 256 + entry_etag(e).n + extra.n);
     struct cursor c = {start};
     if (status != 304 && status != 204) {
         PUT(&c, "Content-Length: ");
@@ -56,8 +57,8 @@ struct str reply_entry_lines(struct request *rq, const struct entry *e, int stat
             PUT(&c, "Content-Encoding: gzip\r\n");
         }
     }
-    if (rq->cors.n > 0) {
-        cursor_put(&c, rq->cors);
+    if (extra.n > 0) {
+        cursor_put(&c, extra);
     }
     PUT(&c, "Age: ");
     cursor_number(&c, (int64_t)entry_age_field(entry_age(e, rq->worker->loop->wall)));

@@ -36,7 +36,14 @@ static inline void cursor_put(struct cursor *c, struct str s)
 
 void cursor_number(struct cursor *c, int64_t v);
 
-/* X-Cache and Cache-Status, at most CACHE_FIELDS_MAX bytes; e: the entry an answer comes from,
+/* Lines that this request wants beside those of every answer: CORS, debug. e: the entry that it
+ * comes from, or NULL. */
+struct str reply_extra_lines(struct request *rq, const struct entry *e);
+
+/* Bytes that reply_put_cache_fields() may write. */
+size_t reply_cache_fields_room(const struct request *rq);
+
+/* X-Cache and Cache-Status; e: the entry an answer comes from,
  * NULL for a forwarded one. */
 void reply_put_cache_fields(struct cursor *c, const struct request *rq, const struct entry *e);
 

@@ -18,7 +18,7 @@ static void send_own(struct request *rq, int status, struct str fields, struct s
     char date[HTTP_DATE_LEN];
     http_date_format(rq->worker->loop->wall, date);
     h1_write_field(out, STR("Date"), str_make(date, sizeof(date)));
-    strbuf_add_str(out, rq->cors);
+    strbuf_add_str(out, reply_extra_lines(rq, NULL));
     if (status != 204) {
         h1_write_field(out, STR("Cache-Control"), STR("no-store"));
         h1_write_u64_field(out, STR("Content-Length"), body.n);

@@ -25,8 +25,8 @@ static void finish_head(struct request *rq, int64_t length, struct str keep_leng
     } else if (!rq->no_body) {
         rq->close = true; /* HTTP/1.0: the end of the connection is the end of the body */
     }
-    strbuf_add_str(out, rq->cors);
-    strbuf_reserve(out, CACHE_FIELDS_MAX + 64);
+    strbuf_add_str(out, reply_extra_lines(rq, NULL));
+    strbuf_reserve(out, reply_cache_fields_room(rq) + 64);
     struct cursor c = {out->p + out->n};
     reply_put_cache_fields(&c, rq, NULL);
     reply_put_connection(&c, rq);

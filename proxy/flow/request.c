@@ -13,6 +13,7 @@
 #include "cache/l2.h"
 #include "flow/accesslog.h"
 #include "flow/cors.h"
+#include "flow/debug.h"
 #include "flow/reply.h"
 #include "flow/request_stats.h"
 #include "flow/steps.h"
@@ -332,6 +333,7 @@ static const char *resolve_host(struct request *rq)
 enum step_result step_recv(struct request *rq)
 {
     const struct settings *s = config_settings(rq->config);
+    debug_begin(rq);
     if (rq->msg.method == METHOD_TRACE || rq->msg.method == METHOD_CONNECT) {
         return refuse(rq, 405, REASON_METHOD, "this method is not served");
     }

@@ -91,6 +91,7 @@ struct request {
     bool body_keyed;                    /* a read: the whole body is part of the name */
     struct str body_hash;               /* with body_keyed */
     bool tls;
+    bool debug;                    /* its answer explains itself: see flow/debug.h */
     struct explanation *explained; /* nobody's request, only asked about; else NULL */
     struct str id;                 /* request id once request_id() was asked */
 

@@ -168,6 +168,8 @@ void msg_add(struct msg *m, struct arena *a, struct str name, struct str value)
     enum field_id id = field_lookup(name);
     if (id == FIELD_RANGE) {
         m->has_range = true;
+    } else if (id == FIELD_X_LARDER_DEBUG) {
+        m->has_debug = true;
     }
     m->fields[m->n_fields++] = (struct field){name, value, id};
 }

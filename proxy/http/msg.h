@@ -59,6 +59,7 @@ struct msg {
     bool keep_alive;         /* the sender allows another message on this connection */
     bool expect_continue;    /* request: Expect: 100-continue with a body, HTTP/1.1 */
     bool upgrade;            /* Connection: upgrade and an Upgrade field are there */
+    bool has_debug;          /* the same for X-Larder-Debug */
     bool has_range;          /* a Range field was added: most requests need not be searched */
 };
 

@@ -310,10 +310,26 @@ static void test_blocks_and_arity(void **state)
     case_refused(CASES(cases));
 }
 
+static void test_debug_token(void **state)
+{
+    static const struct config_case cases[] = {
+        {"debug_token short-s3cret\n", "the token has 12 bytes; at least 16 are needed",
+         "debug_token ************", 0},
+    };
+
+    (void)state;
+    case_refused(CASES(cases));
+    struct settings *s = case_good("debug_token 0123456789abcdef\n");
+    assert_true(str_eq(s->debug_token, STR("0123456789abcdef")));
+    settings_unref(s);
+    s = case_good("debug_token \"\"\n");
+    assert_int_equal(s->debug_token.n, 0);
+    settings_unref(s);
+}
+
 static void test_not_available_yet(void **state)
 {
     static const struct config_case cases[] = {
-        {"debug_token x\n", "`debug_token` is not available in this version", NULL, 0},
         {"alert hit_rate<50%\n", "`alert` is not available in this version", NULL, 0},
         {"credential c value=x\n", "`credential` is not available in this version", NULL, 0},
         {"rate_limit 100/15m\n", "`rate_limit` is not available in this version", NULL, 0},
@@ -366,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_sites),
         cmocka_unit_test(test_process_errors),
         cmocka_unit_test(test_blocks_and_arity),
+        cmocka_unit_test(test_debug_token),
         cmocka_unit_test(test_not_available_yet),
         cmocka_unit_test(test_no_upstream),
         cmocka_unit_test(test_references),
