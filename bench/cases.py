@@ -17,6 +17,9 @@ LARGE_SIZES = (102400, 1048576)
 ENTRIES = 100000
 ENTRY_BODY = 64
 REDIS_NAMES = 20000
+KEYSPACES = (1000, 1000000)
+LATENCY_COUNT = 1000  # writes of a round
+BY_HAND = 5
 STARTS = 5
 
 
@@ -231,6 +234,135 @@ def idle_memory(bench, server):
     return {"bytes": (after - before) / count, "base": before}
 
 
+def latency(bench, port, *arguments, count=LATENCY_COUNT):
+    """One client, one request after the other; its percentiles in ns."""
+    result = subprocess.run([f"{bench.tools}/latency", "--port", str(port), "--count", str(count),
+                             *map(str, arguments)], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, timeout=120, check=False,
+                            stdin=subprocess.DEVNULL)
+    if result.returncode != 0:
+        raise BenchError(result.stderr.decode("utf-8", "replace").strip())
+    return json.loads(result.stdout)
+
+
+class Keyspace:
+    """A Redis with so many keys and a Larder on it."""
+
+    def __init__(self, bench, kind, keys):
+        self.bench, self.keys, self.posts = bench, keys, 0
+        self.redis = Redis(bench, "--enable-debug-command", "yes", "--maxmemory", "4gb",
+                           name=f"redis-{keys}")
+        self.label = f"{keys:,} keys"
+        self.larder = None
+        self.redis.call("DEBUG", "POPULATE", keys, "bench:other", 64)
+        bench.redis = self.redis
+        self.larder = kind(bench)
+        self.larder.folder_name = f"larder-{keys}"
+        self.larder.start("redis")
+
+    def write(self):
+        """POSTs, each of which invalidates a pattern of its own."""
+        self.posts += LATENCY_COUNT
+        return latency(self.bench, self.larder.port, "--first", self.posts, "--post",
+                       "/entry/{n}/64")
+
+    def check(self):
+        """An invalidation does what it says, and no command took long."""
+        fill(self.bench, self.larder, "/entry/7/64")
+        before = origin_count(self.bench)
+        latency(self.bench, self.larder.port, "--post", "/entry/7/64", count=1)
+        ask(self.larder.port, "/entry/7/64")
+        if origin_count(self.bench) - before != 2:
+            raise BenchError("a write did not invalidate what it should")
+        return self.slow()
+
+    def slow(self):
+        """(entries of Redis's slow log, longest in ms); empties it."""
+        log = self.redis.call("SLOWLOG", "GET", -1)
+        self.redis.call("SLOWLOG", "RESET")
+        return len(log), max((entry[2] / 1000 for entry in log), default=0.0)
+
+    def by_hand(self, how):
+        """What applications do without Larder: find ten names by pattern and delete them."""
+        names = [f"bench:list:org-7:{page}" for page in range(10)]
+        for name in names:
+            self.redis.call("SET", name, "x" * 64, "EX", 3600)
+        began = time.monotonic_ns()
+        found = how(self.redis, "bench:list:org-7:*")
+        took = time.monotonic_ns() - began
+        if found != len(names):
+            raise BenchError(f"{found} names were deleted, not {len(names)}")
+        return took
+
+    def stop(self):
+        if self.larder is not None:
+            self.larder.stop()
+        self.redis.stop()
+
+
+def keys_and_del(redis, pattern):
+    return redis.call("DEL", *[name.decode() for name in redis.call("KEYS", pattern)])
+
+
+def scan_and_unlink(redis, pattern):
+    cursor, deleted = b"0", 0
+    while True:
+        cursor, names = redis.call("SCAN", cursor.decode(), "MATCH", pattern, "COUNT", 1000)
+        if names:
+            deleted += redis.call("UNLINK", *[name.decode() for name in names])
+        if cursor == b"0":
+            return deleted
+
+
+def spread(values):
+    """Percentiles of what was timed by hand."""
+    values = sorted(values)
+    return {"p50": values[len(values) // 2], "p99": values[-1]}
+
+
+def invalidate_rounds(bench, spaces):
+    """Interleaved rounds of the same client: {label: [percentiles, …]}."""
+    rounds = {}
+    for number in range(bench.rounds):
+        bench.progress(f"invalidate, round {number + 1}/{bench.rounds}")
+        large = spaces[-1]
+        rounds.setdefault("bare XADD", []).append(
+            latency(bench, large.redis.port, "--redis", "--", "XADD", "xadd", "MAXLEN", "~",
+                    "10000", "*", "s", "{n}", "r", "glob entry:{n}:*", "m", "0123456789abcdef:1"))
+        rounds.setdefault("write that invalidates nothing", []).append(
+            latency(bench, large.larder.port, "--post", "/pass/{n}"))
+        for space in spaces:
+            rounds.setdefault(f"write that invalidates, {space.label}", []).append(space.write())
+    return rounds
+
+
+def case_invalidate(bench):
+    """What a client waits for a write, at a thousand and at a million keys in Redis."""
+    kinds = [kind for kind in bench.classes if kind.name == "larder"]
+    if not kinds:
+        raise BenchError("this is about larder, which was not chosen")
+    spaces, slow, by_hand = [], {}, {}
+    try:
+        for keys in KEYSPACES:
+            spaces.append(Keyspace(bench, kinds[0], keys))
+        invalidate_rounds(bench, spaces)  # warm
+        for space in spaces:
+            space.slow()
+        rounds = invalidate_rounds(bench, spaces)
+        for space in spaces:
+            slow[f"larder, {space.label}"] = space.check()
+            for name, how in (("KEYS + DEL", keys_and_del), ("SCAN + UNLINK", scan_and_unlink)):
+                by_hand[f"{name}, {space.label}"] = spread(
+                    [space.by_hand(how) for _ in range(BY_HAND)])
+                slow[f"{name}, {space.label}"] = space.slow()
+    finally:
+        for space in spaces:
+            space.stop()
+        bench.redis = None
+    return [{"title": "a write that invalidates a pattern: what one client waits", "what": "latency",
+             "goals": "invalidate", "rounds": rounds, "by_hand": by_hand, "slow": slow}]
+
+
 def each_alone(bench, title, servers, measure):
     """Measures that need a fresh server each: one after the other."""
     rows = {}
@@ -295,4 +427,5 @@ def case_start(bench):
 
 
 CASES = {"hit": case_hit, "redis-hit": case_redis_hit, "pass": case_pass, "miss": case_miss, "hit-large": case_hit_large,
-         "idle": case_idle, "entries": case_entries, "start": case_start}
+         "idle": case_idle, "entries": case_entries, "start": case_start,
+         "invalidate": case_invalidate}

@@ -98,9 +98,52 @@ def print_goals(table, goals):
                   f"{goal['reached']:.2f} ({goal['low']:.2f}–{goal['high']:.2f})  {verdict}")
 
 
+def worse(table, figure, mine, other):
+    """A goal's figures: percentile of one label over another's, round by round."""
+    pairs = zip(table["rounds"][mine], table["rounds"][other])
+    values = [a[figure] / b[figure] for a, b in pairs]
+    return statistics.median(values), min(values), max(values)
+
+
+def judge_latency(table):
+    """A write at a million keys beside a bare XADD, and beside one at a thousand."""
+    small, large = [name for name in table["rounds"] if name.startswith("write that invalidates,")]
+    found = []
+    for figure, other, limit in (("p99", "bare XADD", 3), ("p50", small, 1.1), ("p99", small, 1.1)):
+        reached, low, high = worse(table, figure, large, other)
+        found.append({"case": f"{table['title']}, {figure}", "peer": other, "limit": limit,
+                      "met": reached <= limit, "reached": reached, "low": low, "high": high,
+                      "figure": figure})
+    return found
+
+
+def print_latency(table):
+    print(f"  {'':46}{'p50 µs':>12}{'p99 µs':>12}")
+    rows = {name: {key: median_of(rounds, key) for key in ("p50", "p99")}
+            for name, rounds in table["rounds"].items()}
+    plain = rows["write that invalidates nothing"]
+    for name in [name for name in rows if name.startswith("write that invalidates,")]:
+        rows[f"  of this added, {name.partition(', ')[2]}"] = {
+            key: rows[name][key] - plain[key] for key in plain}
+    for name, row in (rows | table["by_hand"]).items():
+        print(f"  {name:46}{row['p50'] / 1000:>12.1f}{row['p99'] / 1000:>12.1f}")
+    print("  Redis's slow log (commands over 10 ms):")
+    for name, (count, longest) in table["slow"].items():
+        text = f"{count} entries, the longest {longest:.0f} ms" if count else "empty"
+        print(f"    {name:44}{text}")
+
+
 def print_table(table):
     """Prints one measure and returns its goals."""
     print(f"\n{table['title']}")
+    if table["what"] == "latency":
+        print_latency(table)
+        goals = judge_latency(table)
+        for goal in goals:
+            print(f"  goal {goal['figure']} at a million ≤ {goal['limit']} × {goal['peer']}: reached "
+                  f"{goal['reached']:.2f} ({goal['low']:.2f}–{goal['high']:.2f})  "
+                  f"{'met' if goal['met'] else 'MISSED'}")
+        return goals
     if "rounds" in table:
         print_rounds(table)
     else:

@@ -71,6 +71,7 @@ class Server:
         self.mode = "cache"  # "cache", "pass" (nothing is stored) or "memory" (see Varnish)
         self.body = 1024
         self.folder = ""
+        self.folder_name = ""  # when there are several of a kind
         self.port = 0
         self.process = None
         self._tree = []
@@ -95,7 +96,7 @@ class Server:
     def launch(self, mode, body=1024):
         """Starts the process; does not wait until it answers."""
         self.mode, self.body = mode, body
-        self.folder = os.path.join(self.bench.folder, self.name)
+        self.folder = os.path.join(self.bench.folder, self.folder_name or self.name)
         shutil.rmtree(self.folder, ignore_errors=True)
         os.makedirs(self.folder)
         os.chmod(self.folder, 0o755)
@@ -220,6 +221,7 @@ defaults {{ upstream origin }}
 route GET /{{size}} {{ scope public; key bench:{{size}}; ttl 1h }}
 route GET /bin/{{size}} {{ scope public; key bin:{{size}}; ttl 1h }}
 route GET /entry/{{n}}/{{size}} {{ scope public; key entry:{{n}}:{{size}}; ttl 1h }}
+route POST /entry/{{n}}/{{size}} {{ invalidate entry:{{n}}:* }}
 """)
         return [self.program(), "run", "-c", config]
 
@@ -397,13 +399,13 @@ http {{
 class Redis:
     """The server behind the Redis tier; its CPU is nobody's, as the origin's is."""
 
-    def __init__(self, bench, *options):
+    def __init__(self, bench, *options, name="redis"):
         program = shutil.which("redis-server")
         if program is None:
             raise BenchError("redis-server is not there (apt-get install redis-server)")
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
-        self.folder = os.path.join(bench.folder, "redis")
+        self.folder = os.path.join(bench.folder, name)
         os.makedirs(self.folder, exist_ok=True)
         with open(os.path.join(self.folder, "log"), "wb") as log:
             self.process = subprocess.Popen(
