@@ -355,6 +355,11 @@ static void clean_up(struct server *s)
         }
     }
     plane_free(s->plane);
+    for (size_t i = 0; i < s->n_workers; i++) {
+        if (s->workers[i] != NULL) {
+            worker_end(s->workers[i]);
+        }
+    }
     if (s->node != NULL && s->node->redis != NULL) {
         redis_tier_stop(s->node->redis);
     }

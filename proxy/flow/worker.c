@@ -459,7 +459,7 @@ void worker_join(struct worker *w)
     }
 }
 
-void worker_free(struct worker *w)
+void worker_end(struct worker *w)
 {
     /* Mail of other workers that came after the end finds the worker still whole. */
     w->draining = true;
@@ -473,6 +473,11 @@ void worker_free(struct worker *w)
     }
     loop_turn(w->loop, false);
     settle_finish(w);
+}
+
+void worker_free(struct worker *w)
+{
+    worker_end(w);
     while (w->free_requests != NULL) {
         struct request *rq = w->free_requests;
         w->free_requests = rq->next_free;

@@ -111,7 +111,12 @@ void worker_drain(struct worker *w, msec_t limit);
  * each other mail. */
 void worker_join(struct worker *w);
 
-/* Frees a worker that is joined or was never started. */
+/* When all workers are joined, or were never started, and before redis_tier_stop(): closes what
+ * is left, and applies the invalidations that are still to be repeated, so that other nodes
+ * hear of them. Idempotent. */
+void worker_end(struct worker *w);
+
+/* Frees a worker that has ended. */
 void worker_free(struct worker *w);
 
 /* Same thread: takes and gives back the use of a configuration. */
