@@ -140,7 +140,7 @@ void outbox_again(struct outbox *o, bool listed)
     }
     while (o->listed.first != NULL) {
         struct outbox_item *it = o->listed.first;
-        if (!listed && !it->waiting) {
+        if (!listed && !it->waiting && it->asker == NULL) {
             outbox_remove(o, it);
             continue;
         }

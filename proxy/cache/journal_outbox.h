@@ -95,7 +95,8 @@ void outbox_drop(struct outbox_item *it);
 bool outbox_covers(const struct outbox *o);
 
 /* Another epoch: what was sent is to be sent again, and, if `listed`, what was read back in the
- * old one too, as waiting; otherwise that is forgotten. */
+ * old one too, as waiting; otherwise that is forgotten, unless somebody still waits to hear of
+ * it. */
 void outbox_again(struct outbox *o, bool listed);
 /* Forgets what was read back at `until` or before. */
 void outbox_settle(struct outbox *o, msec_t until);

@@ -185,6 +185,24 @@ static void test_an_epoch_of_our_own(void **state)
     outbox_fini(&o);
 }
 
+/* … but somebody still waits to hear of it (Sentinel: until the replicas have it). */
+static void test_an_epoch_of_our_own_before_the_answer(void **state)
+{
+    (void)state;
+    struct outbox o;
+    char somebody;
+    start(&o, NULL, "n1");
+    struct outbox_item *it = add(&o, "1");
+    it->asker = (struct journal_append *)(void *)&somebody;
+    outbox_list(&o, it, 5);
+    outbox_again(&o, false);
+    assert_ptr_equal(o.going.first, it);
+    assert_int_equal(it->state, OUTBOX_QUEUED);
+    assert_true(it->waiting); /* who waits is told so */
+    it->asker = NULL;
+    outbox_fini(&o);
+}
+
 /* ---- bounds ------------------------------------------------------------------------------ */
 
 static void test_overflow_becomes_all(void **state)
@@ -444,6 +462,7 @@ int main(void)
         cmocka_unit_test(test_waiting_is_counted_once),
         cmocka_unit_test(test_another_epoch),
         cmocka_unit_test(test_an_epoch_of_our_own),
+        cmocka_unit_test(test_an_epoch_of_our_own_before_the_answer),
         cmocka_unit_test_setup_teardown(test_overflow_becomes_all, setup, teardown),
         cmocka_unit_test(test_many_bytes_become_all),
         cmocka_unit_test_setup_teardown(test_what_was_read_back_is_bounded, setup, teardown),
