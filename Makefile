@@ -14,6 +14,7 @@ BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
 FUZZ_SECONDS ?= 20
 SOAK_PAIRS   ?= 170000
 SOAK_SEED    ?= 1
+SOAK_FAILOVERS ?= 160
 
 BUILD ?= build$(if $(DEBUG),/$(DEBUG))
 BIN   := $(BUILD)/larder
@@ -218,10 +219,12 @@ e2e: $(BIN)
 	@LARDER_BIN='$(abspath $(BIN))' scripts/run-e2e $(E)
 
 # The long form of what must never happen: a million reads, each judged against what was written
-# before it, while everything around breaks (six worlds, SOAK_PAIRS each).
+# before it, while everything around breaks (six worlds, SOAK_PAIRS each), and failovers (SOAK_FAILOVERS
+# and four tenths as many of rarer kinds).
 soak: $(BIN)
 	@LARDER_BIN='$(abspath $(BIN))' SOAK_PAIRS=$(SOAK_PAIRS) SOAK_SEED=$(SOAK_SEED) \
-	  scripts/run-e2e -rA $(if $(E),$(E),tests/e2e/test_redis_property.py)
+	  SOAK_FAILOVERS=$(SOAK_FAILOVERS) scripts/run-e2e -rA \
+	  $(if $(E),$(E),tests/e2e/test_redis_property.py tests/e2e/test_redis_failover.py)
 
 # The public HTTP cache test suite, compared with the committed baseline.
 conformance-check: $(BIN)

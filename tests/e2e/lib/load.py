@@ -5,10 +5,12 @@
     load.check(slowest=0.5)   # every answer was right, and none took longer
 """
 
+import itertools
 import random
 import time
 
 from .fast import Crew, FastClient
+from .wait import eventually
 
 NAMES = 800  # with 4 KB each: more than `memory 1mb` holds
 PATH = "/a/{}"
@@ -78,3 +80,40 @@ class Load:
         assert len(self.latencies) >= least, len(self.latencies)
         worst = max(self.latencies)
         assert worst[0] < slowest, worst
+
+
+# ---- nodes on one Redis, under such a load
+
+CONF = """
+workers 2
+redis %REDIS% prefix=shop budget=100ms max_lag=500ms
+memory 1mb
+log off
+upstream main %ORIGIN% max_fails=0
+route GET /a/{id}  { scope public; key a:{id}; ttl 60s }
+route POST /a/{id} { invalidate a:{id} }
+"""
+# A read asks Redis once (budget=), a write waits for its record once; the rest is the machine's.
+# Less than the faults last: nobody waits for Redis to come back.
+SLOWEST = 1.6
+FAULT = 2.0
+BACK = 20.0  # usually some hundred milliseconds; the longest pause between two attempts is 2 s
+_numbers = itertools.count(1000)
+
+
+def in_use(node, redis):
+    """A new name gets into Redis, and a write's record into the stream, without `pending`."""
+    path = PATH.format(next(_numbers))
+    assert node.get(path).body == canary(path)
+    posted = node.post(path)
+    assert posted.status == 200
+    if posted.header("cache-invalidation") is not None:
+        return False
+    path = PATH.format(next(_numbers))
+    node.get(path)
+    return eventually(lambda: redis.call("EXISTS", f"shop:a:{path[3:]}"), 0.5)
+
+
+def recovers(nodes, redis):
+    for node in nodes:
+        eventually(lambda: in_use(node, redis), BACK, f"{node.process.name} uses Redis again")

@@ -9,6 +9,7 @@
 
 import os
 import shutil
+import time
 
 from .ports import free_port
 from .process import Process, wait_ready
@@ -18,8 +19,8 @@ from .wait import eventually
 NAME = "larder"
 # A sentinel asks now and then only; for tests, all the time (milliseconds). After four times
 # PUBLISH-PERIOD the others undo a promotion that they have not heard of.
-PERIODS = {"INFO-PERIOD": 100, "PING-PERIOD": 50, "ASK-PERIOD": 100, "PUBLISH-PERIOD": 1000,
-           "ELECTION-TIMEOUT": 1000, "MIN-LINK-RECONNECT-PERIOD": 200}
+PERIODS = {"INFO-PERIOD": 100, "PING-PERIOD": 50, "ASK-PERIOD": 100, "PUBLISH-PERIOD": 500,
+           "ELECTION-TIMEOUT": 500, "MIN-LINK-RECONNECT-PERIOD": 200}
 OPTIONS = [("repl-diskless-sync-delay", "0"), ("repl-ping-replica-period", "1"),
            ("repl-timeout", "5"), ("repl-backlog-size", "4mb")]
 SLOW = 30  # seconds; for anything that usually takes less than two
@@ -37,7 +38,7 @@ class Sentinel:
             f.write(f"port {self.port}\nbind 127.0.0.1\ndir {self.folder}\n"
                     f"sentinel monitor {NAME} 127.0.0.1 {master_port} 2\n"
                     f"sentinel down-after-milliseconds {NAME} {down_after}\n"
-                    f"sentinel failover-timeout {NAME} 3000\n")
+                    f"sentinel failover-timeout {NAME} 1800\n")
         program = shutil.which("redis-server") or "/usr/bin/redis-server"
         self.process = Process([program, conf, "--sentinel"], self.folder, f"sentinel{number}")
         self._client = RedisClient(port=self.port)
@@ -121,15 +122,23 @@ class Sentinels:
                    self.master().info("role") == "master", SLOW, "there is a new master")
 
     def failover(self):
+        """Returns the old master, which has not been told yet."""
         old = self.master()
 
-        def ask():
-            try:
-                return self.sentinels[0].call("SENTINEL", "FAILOVER", NAME) == b"OK"
-            except RedisError:  # NOGOODSLAVE, INPROG
-                return False
-        eventually(ask, SLOW, "SENTINEL FAILOVER")
-        self._moved(old)
+        asked = [0.0]
+
+        def moved():
+            if self.master() not in (None, old) and self.master().info("role") == "master":
+                return True
+            if time.monotonic() - asked[0] > 4:  # or it was given up
+                try:
+                    self.sentinels[0].call("SENTINEL", "FAILOVER", NAME)
+                    asked[0] = time.monotonic()
+                except RedisError:  # NOGOODSLAVE, INPROG
+                    pass
+            return False
+        eventually(moved, SLOW, "SENTINEL FAILOVER")
+        return old
 
     def crash_master(self):
         old = self.master()
