@@ -12,7 +12,9 @@
 
 #include <openssl/rand.h>
 
+#include "admin/admin.h"
 #include "admin/alert_event.h"
+#include "admin/alert_sample.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
@@ -20,13 +22,12 @@
 #define TICK_MS 1000
 
 struct alert {
-    struct loop *loop;
-    struct settings *settings; /* a reference: the rules point into it */
-    alert_sample_fn *sample;
-    void *ctx;
+    const struct admin_context *context;
+    struct settings *settings; /* a reference: the rules point into it; NULL at first */
     struct deadline tick;
-    struct alert_history *history; /* NULL until there was an alert */
-    struct alert_hook *hook;       /* the same; NULL also without a thread: then only the log */
+    struct alert_history *history; /* NULL while there is no alert */
+    struct alert_hook
+        *hook; /* NULL until there was one, or without a thread: only the log then */
     struct alert_rule *rules;
     size_t n;
     uint64_t run;  /* random, so that event ids differ between runs and nodes */
@@ -60,20 +61,25 @@ static void tell(struct alert *a, const struct alert_rule *r, enum alert_change 
     }
 }
 
+static void look(struct alert *a)
+{
+    struct alert_sample sample;
+    alert_sample_take(a->context, &sample);
+    sample.at = clock_monotonic();
+    alert_history_add(a->history, &sample);
+}
+
 static void on_tick(struct deadline *d)
 {
     struct alert *a = container_of(d, struct alert, tick);
-    struct alert_sample sample = {.journal_lag = -1};
-    a->sample(a->ctx, &sample);
-    sample.at = clock_monotonic();
-    alert_history_add(a->history, &sample);
+    look(a);
     for (size_t i = 0; i < a->n; i++) {
         enum alert_change change = alert_rule_step(&a->rules[i], a->history);
         if (change != ALERT_SAME) {
             tell(a, &a->rules[i], change);
         }
     }
-    deadline_set(a->loop, &a->tick, TICK_MS);
+    deadline_set(a->context->loop, &a->tick, TICK_MS);
 }
 
 /* ---- configurations ---------------------------------------------------------------------- */
@@ -103,7 +109,7 @@ static void adopt(struct alert *a, struct alert_rule *next, size_t n)
     }
 }
 
-static void use(struct alert *a, struct settings *settings)
+void alert_use(struct alert *a, struct settings *settings)
 {
     size_t n = settings->n_alerts;
     struct alert_rule *rules = xcalloc(n + 1, sizeof(*rules));
@@ -120,36 +126,32 @@ static void use(struct alert *a, struct settings *settings)
     a->settings = settings_ref(settings);
     if (n == 0) {
         deadline_cancel(&a->tick);
+        alert_history_free(a->history);
+        a->history = NULL;
         return;
     }
     if (a->history == NULL) {
         a->history = alert_history_new();
+        look(a); /* what the next one is compared with */
+    }
+    if (a->hook == NULL) {
         a->hook = alert_hook_new(&alert_hook_timing_default);
     }
     if (!deadline_armed(&a->tick)) {
-        deadline_set(a->loop, &a->tick, TICK_MS);
+        deadline_set(a->context->loop, &a->tick, TICK_MS);
     }
 }
 
-struct alert *alert_new(struct loop *loop, struct settings *settings, alert_sample_fn *sample,
-                        void *ctx)
+struct alert *alert_new(const struct admin_context *context)
 {
     struct alert *a = xcalloc(1, sizeof(*a));
-    a->loop = loop;
-    a->sample = sample;
-    a->ctx = ctx;
+    a->context = context;
     deadline_init(&a->tick, on_tick);
     (void)RAND_bytes((unsigned char *)&a->run, sizeof(a->run));
     if (gethostname(a->node, sizeof(a->node) - 1) != 0) {
         snprintf(a->node, sizeof(a->node), "unknown");
     }
-    use(a, settings);
     return a;
-}
-
-void alert_reload(struct alert *a, struct settings *settings)
-{
-    use(a, settings);
 }
 
 void alert_free(struct alert *a)
@@ -161,7 +163,9 @@ void alert_free(struct alert *a)
     alert_hook_free(a->hook);
     alert_history_free(a->history);
     free(a->rules);
-    settings_unref(a->settings);
+    if (a->settings != NULL) {
+        settings_unref(a->settings);
+    }
     free(a);
 }
 

@@ -13,20 +13,18 @@
 #include "settings.h"
 
 struct alert;
-struct loop;
+struct admin_context;
 
-/* Fills in everything of a sample but its time. */
-typedef void alert_sample_fn(void *ctx, struct alert_sample *out);
-
-/* Never NULL. Keeps a reference to the settings. */
-struct alert *alert_new(struct loop *loop, struct settings *settings, alert_sample_fn *sample,
-                        void *ctx) __attribute__((warn_unused_result));
+/* Never NULL; without rules until alert_use(). context must outlive it. */
+struct alert *alert_new(const struct admin_context *context)
+    __attribute__((warn_unused_result));
 /* Before its loop. NULL is allowed. */
 void alert_free(struct alert *a);
 
-/* The settings after a reload. Alerts that are still there keep their state; those that are
- * gone while they fire are reported as resolved. */
-void alert_reload(struct alert *a, struct settings *settings);
+/* The settings that are in force now, at the start and after a reload; a reference is kept.
+ * Alerts that are still there keep their state; those that are gone while they fire are
+ * reported as resolved. */
+void alert_use(struct alert *a, struct settings *settings);
 
 /* The rules as of the last second, and how deliveries went. */
 const struct alert_rule *alert_rules(const struct alert *a, size_t *n);

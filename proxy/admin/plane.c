@@ -10,16 +10,19 @@
 
 #include <openssl/sha.h>
 
+#include "admin/alert.h"
 #include "admin/http.h"
 #include "admin/plane_state.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "flow/node.h"
 
 struct plane *plane_new(const struct admin_context *context)
 {
     struct plane *p = xcalloc(1, sizeof(*p));
     p->context = *context;
     p->next_fd = -1;
+    p->alert = alert_new(&p->context);
     return p;
 }
 
@@ -62,6 +65,7 @@ void plane_commit(struct plane *p, const struct settings *settings)
 {
     const struct admin_settings *a = &settings->admin;
     char text[ADDR_TEXT_MAX];
+    alert_use(p->alert, (*p->context.runtime)->settings);
     p->token_needed = a->token.n > 0;
     SHA256((const unsigned char *)(a->token.n > 0 ? a->token.p : ""), a->token.n, p->token);
     if (p->next_fd < 0 && a->on) {
@@ -106,5 +110,6 @@ void plane_free(struct plane *p)
     }
     plane_abandon(p);
     stop_listening(p);
+    alert_free(p->alert);
     free(p);
 }

@@ -15,6 +15,7 @@
 #include "base/loop.h"
 #include "flow/listen_socket.h"
 
+struct alert;
 struct http;
 
 #define TOKEN_DIGEST 32
@@ -25,6 +26,7 @@ struct plane {
     struct http *http;        /* listening; NULL: no `admin` directive */
     struct addr addr;         /* where; len 0: nowhere */
     struct listen_inherited *inherited;
+    struct alert *alert; /* the alerts of the configuration */
 
     bool token_needed;           /* `admin … token=` */
     uint8_t token[TOKEN_DIGEST]; /* its SHA-256 */

@@ -330,7 +330,6 @@ static void test_debug_token(void **state)
 static void test_not_available_yet(void **state)
 {
     static const struct config_case cases[] = {
-        {"alert hit_rate<50%\n", "`alert` is not available in this version", NULL, 0},
         {"credential c value=x\n", "`credential` is not available in this version", NULL, 0},
         {"rate_limit 100/15m\n", "`rate_limit` is not available in this version", NULL, 0},
         {"security_headers on\n", "`security_headers` is not available in this version", NULL,
