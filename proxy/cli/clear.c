@@ -14,9 +14,12 @@
 #include "cli/member.h"
 #include "cli/term.h"
 
+#define WAIT_TIMEOUT "30s" /* beyond what the admin plane itself waits for other nodes */
+
 /* What is to be cleared. */
 struct order {
     const char *pattern; /* exactly one of these … */
+    const char *key;
     const char *type;
     const char *tag;
     const char *route;
@@ -74,8 +77,14 @@ static void make_target(const struct order *o, struct strbuf *target)
 /* On the heap; NULL: none is sent. */
 static char *make_body(const struct order *o)
 {
-    const char *name = o->pattern != NULL ? "pattern" : o->tag != NULL ? "tag" : "route";
-    const char *value = o->pattern != NULL ? o->pattern : o->tag != NULL ? o->tag : o->route;
+    const char *name = o->pattern != NULL ? "pattern"
+                       : o->key != NULL   ? "key"
+                       : o->tag != NULL   ? "tag"
+                                          : "route";
+    const char *value = o->pattern != NULL ? o->pattern
+                        : o->key != NULL   ? o->key
+                        : o->tag != NULL   ? o->tag
+                                           : o->route;
     cJSON *body = value != NULL ? cJSON_CreateObject() : NULL;
     char *text = NULL;
     if (body != NULL && cJSON_AddStringToObject(body, name, value) != NULL) {
@@ -85,42 +94,44 @@ static char *make_body(const struct order *o)
     return text;
 }
 
-/* EXIT_FAILED when every node was to be waited for and not all have it. */
-static int report(const struct order *o, const struct cJSON *j, long status)
+/* What is still to come, and for whom; nothing when it is done. */
+static void report_pending(const struct cJSON *j)
+{
+    double waiting = member_number(j, "applied.waiting");
+    double nodes = member_number(j, "applied.nodes");
+    if (member_text(j, "position").n == 0) {
+        fputs(
+            "larder: Redis is away: cleared on this node; the others follow when it is back\n",
+            stderr);
+    } else if (waiting >= 0) {
+        fprintf(stderr, "larder: %.0f of %.0f nodes have not confirmed it yet\n", waiting,
+                nodes);
+    } else {
+        fputs("larder: it is not known yet whether every node has it\n", stderr);
+    }
+}
+
+static void report(const struct cJSON *j)
 {
     struct strbuf line = {0};
-    bool pending = status == 202 || member_true(j, "pending");
-    double waiting = member_number(j, "applied.waiting");
     show_text(&line, member_text(j, "cleared"));
-    const char *what = o->pattern != NULL ? o->pattern
-                       : o->type != NULL  ? o->type
-                       : o->tag != NULL   ? o->tag
-                                          : o->route;
-    if (what != NULL) {
-        strbuf_add_char(&line, ' ');
-        term_add(&line, str_from(what));
-    }
     if (member_number(j, "count") >= 0) {
-        strbuf_add_str(&line, STR(", entries: "));
+        strbuf_add_str(&line, STR(", entries "));
         show_count(&line, member_number(j, "count"));
     }
-    strbuf_add_str(&line, STR(", journal "));
-    show_text(&line, member_text(j, "position"));
+    if (member_text(j, "position").n > 0) {
+        strbuf_add_str(&line, STR(", journal position "));
+        show_text(&line, member_text(j, "position"));
+    }
     if (member_number(j, "applied.nodes") > 1) {
-        strbuf_addf(&line, ", nodes %.0f", member_number(j, "applied.nodes"));
+        strbuf_add_str(&line, STR(", nodes "));
+        show_count(&line, member_number(j, "applied.nodes"));
     }
     printf("cleared %.*s\n", (int)line.n, line.p);
     strbuf_free(&line);
-    if (pending) {
-        fprintf(stderr,
-                "larder: Redis is away: cleared on this node, the others follow when it "
-                "is back\n");
-    } else if (waiting > 0) {
-        fprintf(stderr, "larder: %.0f nodes have not confirmed it yet\n", waiting);
-    }
-    return o->wait && (pending || waiting > 0) ? EXIT_FAILED : EXIT_OK;
 }
 
+/* With --wait it is a failure when not every node has it (202). */
 static int clear(struct admin_client *c, const struct order *o)
 {
     struct strbuf target = {0};
@@ -134,11 +145,12 @@ static int clear(struct admin_client *c, const struct order *o)
     int code = (int)admin_client_fetch(c, &ask, &reply);
     if (code == EXIT_OK && o->json) {
         term_print_json(stdout, reply.text);
-        bool everywhere =
-            reply.status != 202 && !(member_number(reply.json, "applied.waiting") > 0);
-        code = o->wait && !everywhere ? EXIT_FAILED : EXIT_OK;
     } else if (code == EXIT_OK) {
-        code = report(o, reply.json, reply.status);
+        report(reply.json);
+    }
+    if (code == EXIT_OK && reply.status == 202) {
+        report_pending(reply.json);
+        code = o->wait ? EXIT_FAILED : EXIT_OK;
     }
     free(body);
     strbuf_free(&target);
@@ -150,22 +162,31 @@ int cli_clear(int argc, char **argv)
     struct admin_options admin = {0};
     struct option_list words = {.max = 1};
     struct order o = {0};
-    const struct option_spec specs[] = {
-        ADMIN_OPTION_SPECS(&admin),          {.name = "--type", .value = &o.type},
-        {.name = "--tag", .value = &o.tag},  {.name = "--route", .value = &o.route},
-        {.name = "--all", .flag = &o.all},   {.name = "--yes", .flag = &o.yes},
-        {.name = "--soft", .flag = &o.soft}, {.name = "--wait", .flag = &o.wait},
-        {.name = "--json", .flag = &o.json}, {0}};
+    const struct option_spec specs[] = {ADMIN_OPTION_SPECS(&admin),
+                                        {.name = "--key", .value = &o.key},
+                                        {.name = "--type", .value = &o.type},
+                                        {.name = "--tag", .value = &o.tag},
+                                        {.name = "--route", .value = &o.route},
+                                        {.name = "--all", .flag = &o.all},
+                                        {.name = "--yes", .flag = &o.yes},
+                                        {.name = "--soft", .flag = &o.soft},
+                                        {.name = "--wait", .flag = &o.wait},
+                                        {.name = "--json", .flag = &o.json},
+                                        {0}};
     enum options_result r = options_parse(COMMAND_clear, argc, argv, specs, &words);
     if (r != OPTIONS_OK) {
         return options_exit(r);
     }
     o.pattern = words.n > 0 ? words.list[0] : NULL;
-    int n =
-        (o.pattern != NULL) + (o.type != NULL) + (o.tag != NULL) + (o.route != NULL) + o.all;
+    int n = (o.pattern != NULL) + (o.key != NULL) + (o.type != NULL) + (o.tag != NULL) +
+            (o.route != NULL) + o.all;
     if (n != 1 || (o.pattern != NULL && o.pattern[0] == '\0')) {
-        return options_error(COMMAND_clear, "give exactly one of PATTERN, --type, --tag, "
-                                            "--route and --all");
+        return options_error(COMMAND_clear,
+                             "give exactly one of PATTERN, --key, --type, --tag, "
+                             "--route and --all");
+    }
+    if (o.wait && admin.timeout == NULL) {
+        admin.timeout = WAIT_TIMEOUT;
     }
     enum exit_code code;
     struct admin_client *c = admin_client_new(&admin, &code);

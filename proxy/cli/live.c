@@ -63,8 +63,8 @@ static size_t show_lines(struct str text, size_t rows, size_t columns)
 {
     while (text.n > 0 && rows > 0) {
         struct str line = str_make(text.p, str_index(text, '\n'));
-        struct str head = term_head(line, columns);
-        printf("%.*s\033[K%s", STR_ARG(head), rows > 1 ? "\r\n" : "");
+        struct str head = term_head(line, columns - 1); /* EL at the edge takes a letter */
+        printf("%.*s\033[K%s", STR_ARG(head), rows > 1 ? "\n" : "");
         text = str_skip(text, line.n + 1);
         rows--;
     }

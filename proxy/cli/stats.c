@@ -36,8 +36,11 @@ static void end_line(struct strbuf *line, const char *title, FILE *out)
 static void draw_head(const struct cJSON *j, FILE *out)
 {
     struct strbuf line = {0};
-    show_text(&line, member_text(j, "status"));
-    strbuf_add_str(&line, STR("   larder "));
+    if (member_text(j, "status").n > 0) {
+        show_text(&line, member_text(j, "status"));
+        strbuf_add_str(&line, STR("   "));
+    }
+    strbuf_add_str(&line, STR("larder "));
     show_text(&line, member_text(j, "version"));
     strbuf_add_str(&line, STR(", up "));
     show_seconds(&line, member_number(j, "uptime_seconds"));
