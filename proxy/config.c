@@ -106,6 +106,7 @@ static void apply_sites(struct conf_build *b)
     s->listens = alloc_items(b, DIR_listen, sizeof(*s->listens));
     s->upstreams = alloc_items(b, DIR_upstream, sizeof(*s->upstreams));
     s->jwts = alloc_items(b, DIR_jwt, sizeof(*s->jwts));
+    s->credentials = alloc_items(b, DIR_credential, sizeof(*s->credentials));
     s->alerts = alloc_items(b, DIR_alert, sizeof(*s->alerts));
     s->identities = arena_zalloc(b->keep, SETTINGS_MAX_IDENTITIES * sizeof(*s->identities));
     for (b->at_site = 0; b->at_site < s->n_sites; b->at_site++) {

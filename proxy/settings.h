@@ -330,6 +330,17 @@ struct route_settings {
     bool access_log; /* log off inside a route turns its lines off */
     int64_t cost;    /* cost AMOUNT: of one backend call, in millionths; 0: nothing is said */
     const struct cors_settings *cors; /* NULL: CORS is the backend's */
+
+    msec_t refresh;                   /* refresh D: between two scheduled fetches; 0: none */
+    struct str_list refresh_targets;  /* … of these, in origin form */
+    const struct credential_settings *credential; /* … as this one; NULL: as nobody */
+};
+
+/* credential NAME value=|file= [header=FIELD] */
+struct credential_settings {
+    struct str name;
+    struct str header; /* request field that carries it */
+    struct str value;  /* the field's whole value: a secret */
 };
 
 /* The names of one site and what is served under them. sites[0] is the file's top level. */
@@ -445,6 +456,9 @@ struct settings {
     size_t n_jwts;
     struct identity_settings *identities;
     size_t n_identities;
+
+    struct credential_settings *credentials;
+    size_t n_credentials;
 
     struct alert_settings *alerts;
     size_t n_alerts;

@@ -152,6 +152,7 @@ conf_setter set_listen, set_debug_token, set_proxy_protocol_from, set_workers, s
     set_timeout, set_header, set_cors, set_alert;
 conf_setter set_admin;
 conf_setter set_cost;
+conf_setter set_credential, set_refresh;
 
 /* Names of a site, from `hosts` and `host`. */
 void conf_add_hosts(struct conf_build *b, const struct conf_arg *args, size_t n,
@@ -208,6 +209,10 @@ void conf_check_all(struct conf_build *b);
 /* set_cors.c: what `cors` and `header` of one route have against each other. */
 void conf_check_cors(struct conf_build *b, const struct route_settings *r,
                      const struct conf_route *x);
+
+/* set_refresh.c: can what `refresh` asks for be fetched? Fills in the path where none is named. */
+void conf_check_refresh(struct conf_build *b, struct route_settings *r,
+                        const struct conf_route *x);
 
 /* Warnings about keys that collide and globs that miss or reach too far. */
 void conf_check_names(struct conf_build *b);

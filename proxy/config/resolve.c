@@ -174,6 +174,7 @@ static void resolve_route(struct conf_build *b, const struct conf_stmt *s,
         x->own_ttl = own->first[DIR_ttl];
         choose_upstream(b, r, true, x->at);
         conf_scope_route(b, r, x);
+        conf_check_refresh(b, r, x);
     }
     b->route = NULL;
 }
