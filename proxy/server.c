@@ -23,6 +23,7 @@
 #include "base/units.h"
 #include "flow/accesslog.h"
 #include "flow/redis_tier.h"
+#include "flow/refresh.h"
 #include "flow/service.h"
 #include "server_state.h"
 #include "upstream/health.h"
@@ -104,6 +105,7 @@ static void drain(struct server *s)
         service_stopping();
         atomic_store(&s->node->draining, true);
         deadline_cancel(&s->trim);
+        refresh_stop(s->refresh);
         health_free(s->health);
         s->health = NULL;
         /* Before anybody stops listening, so that a successor may have the name at once. */
@@ -295,6 +297,7 @@ static bool start_plane(struct server *s, const struct settings *settings)
         .n_workers = s->n_workers,
         .started = s->loop->wall,
         .started_mono = s->loop->now,
+        .refresh = s->refresh,
         .server = s,
     };
     s->plane = plane_new(&context);
@@ -330,11 +333,14 @@ static bool start(struct server *s, struct settings *settings)
         return false;
     }
     s->longest = server_longest_lifetime(settings);
-    if (!start_workers(s) || !start_plane(s, settings) || !write_pid_file(settings)) {
+    bool working = start_workers(s);
+    s->refresh = refresh_new(s->loop, s->workers, s->n_workers);
+    if (!working || !start_plane(s, settings) || !write_pid_file(settings)) {
         return false;
     }
     listen_inherited_close_rest(&s->inherited);
     s->health = health_new(s->loop, s->runtime->origins);
+    refresh_configure(s->refresh, s->runtime);
     deadline_set(s->loop, &s->trim, TRIM_MS);
     deadline_set(s->loop, &s->watchdog, service_watchdog_interval());
     struct strbuf text = {0};
@@ -384,7 +390,11 @@ static void clean_up(struct server *s)
     }
     deadline_cancel(&s->trim);
     deadline_cancel(&s->watchdog);
+    if (s->refresh != NULL) {
+        refresh_stop(s->refresh);
+    }
     loop_free(s->loop);
+    refresh_free(s->refresh);
     if (s->node != NULL) {
         redis_tier_free(s->node->redis);
         node_free(s->node);

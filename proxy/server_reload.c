@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "config.h"
+#include "flow/refresh.h"
 #include "flow/service.h"
 #include "server_state.h"
 #include "upstream/health.h"
@@ -127,6 +128,7 @@ static void finish(struct server *s)
     if (!s->draining) {
         health_free(s->health);
         s->health = health_new(s->loop, s->runtime->origins);
+        refresh_configure(s->refresh, s->runtime);
     }
     note_restart(before, now);
     log_lines(LOG_WARN, strbuf_str(&s->notes));

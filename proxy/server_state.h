@@ -15,6 +15,7 @@
 #include "flow/worker.h"
 
 struct health;
+struct refresh;
 struct resolver;
 
 struct server {
@@ -24,6 +25,7 @@ struct server {
     struct node *node;
     struct runtime *runtime; /* the current one: a reference */
     struct plane *plane;     /* admin; listens where the runtime says */
+    struct refresh *refresh; /* scheduled fetches */
     struct health *health;   /* checks on the runtime's upstreams */
     struct worker **workers;
     size_t n_workers;

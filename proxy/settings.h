@@ -331,8 +331,8 @@ struct route_settings {
     int64_t cost;    /* cost AMOUNT: of one backend call, in millionths; 0: nothing is said */
     const struct cors_settings *cors; /* NULL: CORS is the backend's */
 
-    msec_t refresh;                   /* refresh D: between two scheduled fetches; 0: none */
-    struct str_list refresh_targets;  /* … of these, in origin form */
+    msec_t refresh;                  /* refresh D: between two scheduled fetches; 0: none */
+    struct str_list refresh_targets; /* … of these, in origin form */
     const struct credential_settings *credential; /* … as this one; NULL: as nobody */
 };
 

@@ -21,6 +21,7 @@ struct admin_call;
 struct cJSON;
 struct loop;
 struct node;
+struct refresh;
 struct runtime;
 struct worker;
 
@@ -34,8 +35,9 @@ struct admin_context {
     struct runtime *const *runtime; /* the current configuration; changes at a reload */
     struct worker *const *workers; /* threads of their own: read what is atomic, or send mail */
     size_t n_workers;
-    msec_t started;      /* wall time */
-    msec_t started_mono; /* the same on loop->now's clock */
+    msec_t started;          /* wall time */
+    msec_t started_mono;     /* the same on loop->now's clock */
+    struct refresh *refresh; /* scheduled fetches */
     /* Starts a reload as SIGHUP does; done is called on the control thread, maybe at once. */
     void (*reload)(void *server, admin_reloaded_fn *done, void *ctx);
     void *server;

@@ -31,8 +31,11 @@ static bool check_credential_name(struct conf_build *b, const struct conf_arg *a
 /* What is sent must be one field value: visible text, no line end. */
 static bool check_value(struct conf_build *b, const struct conf_arg *arg, struct str value)
 {
+    if (value.n == 0 && arg->value.n == 0) {
+        return false; /* said already */
+    }
     if (value.n == 0) {
-        conf_error(b->d, arg->at, "the credential is empty");
+        conf_error(b->d, arg->at, "the file is empty");
         return false;
     }
     for (size_t i = 0; i < value.n; i++) {
@@ -162,18 +165,27 @@ void conf_check_refresh(struct conf_build *b, struct route_settings *r,
     } else if (r->method_body) {
         conf_error(b->d, at, "`refresh` cannot make the bodies that `method_body on` keys");
     } else if (b->s->sites[b->at_site].hosts.n == 0) {
-        conf_error(b->d, at, "`refresh` needs `hosts`: entries are kept by Host, and a schedule "
-                             "has none of its own");
+        conf_error(b->d, at,
+                   "`refresh` needs `hosts`: entries are kept by Host, and a schedule "
+                   "has none of its own");
         conf_hint(b->d, "add a line like: hosts api.example.com");
     } else if (r->scope != SCOPE_PUBLIC && r->credential == NULL) {
-        conf_error(b->d, at, "`refresh` needs a credential: this route's answers are kept by "
-                             "identity, and a schedule has none");
+        conf_error(b->d, at,
+                   "`refresh` needs a credential: this route's answers are kept by "
+                   "identity, and a schedule has none");
         conf_hint(b->d, "define `credential NAME file=…` and say `refresh … credential=NAME`");
     } else if (r->refresh_targets.n == 0 &&
                (r->n_params > 0 || memchr(r->path.p, '*', r->path.n) != NULL)) {
         conf_error(b->d, at, "`refresh` needs paths: this route stands for many");
         conf_hint(b->d, "name those to fetch: refresh 2m /api/items/1 /api/items/2");
-    } else if (r->refresh_targets.n == 0) {
-        *conf_list_extend(b->keep, &r->refresh_targets, 1) = r->path;
+    } else {
+        if (r->refresh_targets.n == 0) {
+            *conf_list_extend(b->keep, &r->refresh_targets, 1) = r->path;
+        }
+        if (r->ttl_mode != TTL_ORIGIN && r->ttl < r->refresh) {
+            conf_warn(b->d, at,
+                      "`ttl` is shorter than `refresh`: between two fetches the answer "
+                      "expires");
+        }
     }
 }

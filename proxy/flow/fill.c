@@ -103,8 +103,11 @@ void fill_mark_hit_for_miss(struct request *rq)
 static void end_sharing(struct request *rq, const struct msg *m, enum reason reason)
 {
     struct fetch *f = rq->fetch;
+    /* A refresh that fails leaves what is stored alone. */
     if (reason != REASON_CLIENT_NO_STORE) {
-        fill_mark_hit_for_miss(rq);
+        if (rq->refreshing == NULL) {
+            fill_mark_hit_for_miss(rq);
+        }
         lease_path_release(rq, LEASE_NOT_SHARED);
     }
     flight_leave(&rq->reader);

@@ -101,7 +101,7 @@ enum step_result step_join(struct request *rq)
     return STEP_WAIT;
 }
 
-bool join_refresh(struct request *rq)
+bool join_refresh(struct request *rq, bool though_fresh)
 {
     struct node *node = rq->worker->node;
     const struct flight_key key = flight_key_of(rq);
@@ -113,7 +113,7 @@ bool join_refresh(struct request *rq)
         return false;
     }
     rq->lead = f;
-    struct entry *e = stored_meanwhile(rq);
+    struct entry *e = though_fresh ? NULL : stored_meanwhile(rq);
     if (e != NULL) {
         entry_unref(e);
         return false;

@@ -188,7 +188,7 @@ static enum step_result serve_stale(struct request *rq, struct entry *e)
     rq->stale = entry_ref(e);
     request_decide(rq, rq->result, trust_mark(rq, rq->reason));
     reply_entry(rq, e);
-    if (!join_refresh(rq)) {
+    if (!join_refresh(rq, false)) {
         return STEP_DONE;
     }
     request_finish(rq, false);

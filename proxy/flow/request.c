@@ -14,6 +14,7 @@
 #include "flow/accesslog.h"
 #include "flow/cors.h"
 #include "flow/debug.h"
+#include "flow/refresh.h"
 #include "flow/reply.h"
 #include "flow/request_stats.h"
 #include "flow/steps.h"
@@ -70,20 +71,29 @@ static struct request *request_new(struct worker *w, struct client *c)
     return rq;
 }
 
+struct request *request_new_own(struct worker *w, const struct addr *peer, bool tls)
+{
+    struct request *rq = request_take(w);
+    rq->peer = *peer;
+    rq->tls = tls;
+    return rq;
+}
+
 struct request *request_new_explained(struct worker *w, struct explanation *x,
                                       const struct addr *peer, bool tls)
 {
-    struct request *rq = request_take(w);
+    struct request *rq = request_new_own(w, peer, tls);
     rq->explained = x;
     rq->notes = arena_zalloc(&rq->arena, sizeof(*rq->notes));
-    rq->peer = *peer;
-    rq->tls = tls;
     return rq;
 }
 
 static void request_free(struct request *rq)
 {
     struct worker *w = rq->worker;
+    if (rq->refreshing != NULL) {
+        refresh_run_end(rq);
+    }
     learn_end(rq);
     if (rq->stale != NULL) {
         entry_unref(rq->stale);

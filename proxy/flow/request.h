@@ -33,6 +33,7 @@ struct explanation;
 struct journal_append;
 struct l2_get;
 struct lease;
+struct refresh_run;
 
 enum step_result {
     STEP_MORE,
@@ -91,9 +92,10 @@ struct request {
     bool body_keyed;                    /* a read: the whole body is part of the name */
     struct str body_hash;               /* with body_keyed */
     bool tls;
-    bool debug;                    /* its answer explains itself: see flow/debug.h */
-    struct explanation *explained; /* nobody's request, only asked about; else NULL */
-    struct str id;                 /* request id once request_id() was asked */
+    bool debug;                     /* its answer explains itself: see flow/debug.h */
+    struct refresh_run *refreshing; /* it is a scheduled refresh; else NULL */
+    struct explanation *explained;  /* nobody's request, only asked about; else NULL */
+    struct str id;                  /* request id once request_id() was asked */
 
     /* caching */
     struct identity_result *identity; /* in the arena; NULL until resolved */
@@ -205,9 +207,12 @@ void request_writable(struct request *rq);
 /* The client left (or ended its input in the middle of the body). */
 void request_client_gone(struct request *rq);
 
-/* A request that nobody sent, to be asked about by x (flow/explain): no client, no look-up that
- * counts as a use. Its steps up to the look-up may be run; given back with request_release().
- */
+/* A request that nobody sent: no client, what is answered goes nowhere. Steps may be run; given
+ * back with request_release(). */
+struct request *request_new_own(struct worker *w, const struct addr *peer, bool tls)
+    __attribute__((warn_unused_result));
+
+/* The same, to be asked about by x (flow/explain): no look-up counts as a use. */
 struct request *request_new_explained(struct worker *w, struct explanation *x,
                                       const struct addr *peer, bool tls)
     __attribute__((warn_unused_result));

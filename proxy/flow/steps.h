@@ -70,8 +70,9 @@ void fill_ask_again(struct request *rq, struct str vary);
 
 /* join.c: how long a follower waits for the head of an answer; -1: no limit. */
 msec_t join_patience(const struct route_settings *route);
-/* join.c: refreshes rq->stale in the background; false when somebody does already. */
-bool join_refresh(struct request *rq);
+/* join.c: fetches in the background; false when somebody does already or, unless though_fresh,
+ * just did. */
+bool join_refresh(struct request *rq, bool though_fresh);
 
 /* deliver.c: sends what the request's flight has for it. */
 void deliver_pump(struct request *rq);

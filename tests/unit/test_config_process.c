@@ -330,14 +330,11 @@ static void test_debug_token(void **state)
 static void test_not_available_yet(void **state)
 {
     static const struct config_case cases[] = {
-        {"credential c value=x\n", "`credential` is not available in this version", NULL, 0},
         {"rate_limit 100/15m\n", "`rate_limit` is not available in this version", NULL, 0},
         {"security_headers on\n", "`security_headers` is not available in this version", NULL,
          0},
         {"defaults { stale_if_error 1m unverified }\n",
          "`stale_if_error unverified` is not available in this version", NULL, 0},
-        {"route GET /x { refresh 2m }\n", "`refresh` is not available in this version", NULL,
-         0},
         {"route GET /x { admin }\n", "`admin` is not available in this version", NULL, 0},
     };
 
