@@ -11,11 +11,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cache/l2.h"
-#include "flow/accesslog.h"
 #include "flow/cors.h"
 #include "flow/debug.h"
 #include "flow/refresh.h"
 #include "flow/reply.h"
+#include "flow/request_log.h"
 #include "flow/request_stats.h"
 #include "flow/steps.h"
 #include "flow/websocket.h"
@@ -141,46 +141,12 @@ void request_release(struct request *rq)
     }
 }
 
-static void log_access(struct request *rq, int64_t end_us)
-{
-    const struct settings *s = config_settings(rq->config);
-    if (!s->log_access || rq->worker->access == NULL || rq->status == 0 ||
-        (rq->route != NULL && !rq->route->access_log)) {
-        return;
-    }
-    bool from_cache = rq->result == CACHE_HIT || rq->result == CACHE_STALE;
-    const struct access_record record = {
-        .time = rq->wall_start,
-        .id = request_id(rq),
-        .client = forwarded_client(&s->trusted_proxies, &rq->peer, &rq->msg, &rq->arena),
-        .method = rq->msg.method_name,
-        .host = rq->host.name,
-        .path = rq->msg.target,
-        .route = rq->route != NULL ? rq->route->label : STR(""),
-        .cache = reply_result_word(rq->result),
-        .reason = rq->reason_text,
-        .tier = !from_cache      ? STR("")
-                : rq->from_redis ? STR("l2")
-                                 : STR("l1"),
-        .status = rq->status,
-        .bytes = rq->bytes_sent,
-        .request_bytes = rq->body_bytes,
-        .total_us = end_us - rq->start_us,
-        .upstream_us = rq->fetch_start_us != 0 ? rq->upstream_us : -1,
-        .upstream = rq->upstream,
-        .protocol = rq->msg.minor == 1 ? STR("HTTP/1.1") : STR("HTTP/1.0"),
-        .agent = msg_get(&rq->msg, FIELD_USER_AGENT),
-        .tls = rq->tls,
-    };
-    accesslog_write(rq->worker->access, &record);
-}
-
 /* The request is over for its client: it is counted and logged. */
 static void conclude(struct request *rq)
 {
     int64_t end_us = rq->start_us != 0 ? request_clock_us() : 0;
     request_stats_end(rq, end_us);
-    log_access(rq, end_us);
+    request_log_end(rq, end_us);
 }
 
 void request_finish(struct request *rq, bool abort)

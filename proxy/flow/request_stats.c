@@ -5,6 +5,7 @@
 #include "flow/request_stats.h"
 
 #include "flow/node.h"
+#include "flow/top.h"
 
 #define TIMED_EVERY 16 /* requests, when nobody logs them */
 
@@ -16,13 +17,25 @@ _Static_assert(STATS_STATUS_5XX - STATS_STATUS_1XX == 4, "one counter for each c
 _Static_assert(STATS_FAIL_RESET - STATS_FAIL_NO_SERVER == FETCH_RESET - FETCH_NO_SERVER,
                "one counter for each way to fail");
 
+static uint32_t label_of(const struct request *rq)
+{
+    unsigned number = rq->route != NULL ? rq->route->number : 0;
+    return rq->config->runtime->stats.labels[number];
+}
+
+/* Is there an admin plane to show its name? */
+static bool is_shown(const struct request *rq)
+{
+    return config_settings(rq->config)->admin.on && rq->base_name.n > 0;
+}
+
 static struct stats_cell *cell_of(struct request *rq)
 {
     struct config_use *use = rq->config;
     unsigned number = rq->route != NULL ? rq->route->number : 0;
     struct stats_cell *c = use->cells[number];
     if (c == NULL) {
-        c = stats_cell(rq->worker->stats, use->runtime->stats.labels[number]);
+        c = stats_cell(rq->worker->stats, label_of(rq));
         use->cells[number] = c;
     }
     return c;
@@ -51,14 +64,18 @@ void request_stats_start(struct request *rq)
 static void record_time(struct stats_cell *c, const struct request *rq, bool asked,
                         int64_t end_us)
 {
+    int64_t us = end_us - rq->start_us;
     if (rq->start_us == 0) {
         return;
     }
     if ((rq->result == CACHE_HIT || rq->result == CACHE_STALE) && !asked) {
-        stats_time(c, STATS_TIME_HIT, end_us - rq->start_us);
+        stats_time(c, STATS_TIME_HIT, us);
     } else if (rq->result == CACHE_MISS || rq->result == CACHE_REVALIDATED ||
                rq->result == CACHE_STALE) {
-        stats_time(c, STATS_TIME_MISS, end_us - rq->start_us);
+        stats_time(c, STATS_TIME_MISS, us);
+        if (is_shown(rq)) {
+            top_miss(rq->worker->top, rq->base_name, label_of(rq), us, rq->worker->loop->wall);
+        }
     }
 }
 
@@ -122,6 +139,9 @@ void request_stats_end(struct request *rq, int64_t end_us)
 {
     struct stats_cell *c = cell_of(rq);
     bool asked = rq->fetch_start_us != 0;
+    if (is_shown(rq)) {
+        top_count(rq->worker->top, rq->base_name, label_of(rq), rq->worker->loop->now);
+    }
     if (is_plain(rq)) {
         counter_add(&c->plain, 1);
         counter_add(&c->counts[STATS_SENT], rq->bytes_sent);

@@ -21,9 +21,11 @@
 #include "base/mem.h"
 #include "flow/accesslog.h"
 #include "flow/client.h"
+#include "flow/recent.h"
 #include "flow/redis_tier.h"
 #include "flow/request.h"
 #include "flow/settle.h"
+#include "flow/top.h"
 #include "upstream/fetch.h"
 
 #define SWEEP_MS     50   /* while draining */
@@ -425,6 +427,8 @@ struct worker *worker_new(unsigned index, struct node *node, struct runtime *run
     w->index = index;
     w->owner = owner;
     w->stats = stats_worker_new(node->stats);
+    w->recent = recent_new();
+    w->top = top_new();
     w->config = use_new(w, runtime_ref(runtime));
     w->pool = pool_new(loop);
     if (node->redis != NULL) {
@@ -490,6 +494,8 @@ void worker_free(struct worker *w)
         redis_worker_free(w->redis);
     }
     accesslog_writer_free(w->access);
+    recent_free(w->recent);
+    top_free(w->top);
     loop_free(w->loop);
     strbuf_free(&w->build);
     free(w->listeners);

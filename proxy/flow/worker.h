@@ -24,6 +24,8 @@ struct request;
 struct settling;
 struct stats_cell;
 struct stats_worker;
+struct recent;
+struct top;
 
 /* A worker's use of one runtime: counts requests without touching shared memory. */
 struct config_use {
@@ -51,6 +53,8 @@ struct worker {
     struct redis_worker *redis; /* NULL: memory only */
     struct pool *pool;
     struct stats_worker *stats;      /* its counters; the node's */
+    struct recent *recent;           /* its last requests, where there is an admin plane */
+    struct top *top;                 /* likewise: what it is asked for most */
     struct accesslog_writer *access; /* of the current configuration; NULL: off */
     struct listener **listeners;     /* array */
     size_t n_listeners;

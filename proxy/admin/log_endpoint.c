@@ -1,0 +1,156 @@
+/*
+ * GET /log: the workers' last requests in the order of time, in the form of the JSON access log
+ * (which hides secrets). A cursor holds, for each worker, the number of its next record:
+ * "15.42" is two workers'. `missed` counts records since the cursor that are gone.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin/table.h"
+#include "base/mem.h"
+#include "flow/accesslog_line.h"
+#include "flow/recent.h"
+#include "flow/worker.h"
+
+#define SHOWN     50
+#define SHOWN_MAX 1000
+
+/* What is asked for; empty texts match everything. */
+struct filter {
+    struct str route, cache, reason;
+};
+
+/* Records found, and where the next call goes on. */
+struct found {
+    struct recent_copy **list; /* on the heap */
+    size_t n;
+    uint64_t missed;
+};
+
+static struct str query_text(const struct admin_call *call, const char *name)
+{
+    const char *value = admin_query(call, name);
+    return value != NULL ? str_from(value) : STR("");
+}
+
+/* Numbers between dots, one for each worker; from a run with other workers: from the start. */
+static bool read_cursor(const char *text, uint64_t *from, size_t n)
+{
+    struct str rest = str_from(text), part;
+    size_t i = 0;
+    while (str_next(&rest, '.', &part)) {
+        uint64_t number;
+        if (!str_to_u64(part, UINT64_MAX, &number)) {
+            return false;
+        }
+        if (i < n) {
+            from[i] = number;
+        }
+        i++;
+    }
+    if (i != n) {
+        memset(from, 0, n * sizeof(*from));
+    }
+    return true;
+}
+
+static bool matches(const struct access_record *r, const struct filter *f)
+{
+    return (f->route.n == 0 || str_eq(r->route, f->route)) &&
+           (f->cache.n == 0 || str_ieq(r->cache, f->cache)) &&
+           (f->reason.n == 0 || str_eq(r->reason, f->reason));
+}
+
+/* A worker's records from number `from` on; *next is what follows them. */
+static void take_from(struct found *f, const struct recent *r, uint64_t from,
+                      const struct filter *filter, uint64_t *next)
+{
+    uint64_t end = recent_count(r);
+    uint64_t first = end > RECENT_SLOTS ? end - RECENT_SLOTS : 0;
+    if (from > end) {
+        from = 0; /* of an earlier run */
+    }
+    f->missed += from < first ? first - from : 0;
+    for (uint64_t i = from > first ? from : first; i < end; i++) {
+        struct recent_copy *c = xmalloc(sizeof(*c));
+        bool there = recent_get(r, i, c);
+        f->missed += !there;
+        if (there && matches(&c->record, filter)) {
+            f->list[f->n++] = c;
+        } else {
+            free(c);
+        }
+    }
+    *next = end;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const struct recent_copy *x = *(struct recent_copy *const *)a;
+    const struct recent_copy *y = *(struct recent_copy *const *)b;
+    return x->record.time < y->record.time ? -1 : x->record.time > y->record.time;
+}
+
+static void put_requests(struct strbuf *out, const struct found *f, size_t most)
+{
+    static const struct access_format json = {.json = true};
+    struct access_clock clock = {0};
+    strbuf_add_str(out, STR("{\"requests\":["));
+    for (size_t i = f->n > most ? f->n - most : 0; i < f->n; i++) {
+        char line[ACCESS_LINE_MAX];
+        size_t n = access_line_render(&json, &clock, &f->list[i]->record, line);
+        if (out->p[out->n - 1] != '[') {
+            strbuf_add_char(out, ',');
+        }
+        strbuf_add(out, line, n - 1); /* without its newline */
+    }
+    strbuf_add_char(out, ']');
+}
+
+static void answer(struct admin_call *call, const struct found *f, const uint64_t *next,
+                   size_t n_workers, size_t most)
+{
+    struct strbuf out = {0};
+    put_requests(&out, f, most);
+    strbuf_add_str(&out, STR(",\"next\":\""));
+    for (size_t i = 0; i < n_workers; i++) {
+        strbuf_addf(&out, "%s%llu", i > 0 ? "." : "", (unsigned long long)next[i]);
+    }
+    strbuf_addf(&out, "\",\"missed\":%llu}\n", (unsigned long long)f->missed);
+    admin_text(call, 200, "application/json", strbuf_str(&out));
+    strbuf_free(&out);
+}
+
+void endpoint_log(struct admin_call *call)
+{
+    const struct admin_context *c = admin_context(call);
+    const char *after = admin_query(call, "after");
+    const struct filter filter = {query_text(call, "route"), query_text(call, "cache"),
+                                  query_text(call, "reason")};
+    uint64_t most = after != NULL ? SHOWN_MAX : SHOWN;
+    if (!admin_query_number(call, "n", SHOWN_MAX, &most)) {
+        return;
+    }
+    uint64_t *from = xcalloc(2 * c->n_workers, sizeof(*from));
+    uint64_t *next = from + c->n_workers;
+    if (after != NULL && !read_cursor(after, from, c->n_workers)) {
+        free(from);
+        admin_problem(call, 400, "`after` is what an earlier answer has as `next`");
+        return;
+    }
+    struct found f = {.list =
+                          xcalloc(c->n_workers * RECENT_SLOTS, sizeof(struct recent_copy *))};
+    for (size_t i = 0; i < c->n_workers; i++) {
+        take_from(&f, c->workers[i]->recent, from[i], &filter, &next[i]);
+    }
+    if (after == NULL) {
+        f.missed = 0; /* nobody has missed what he has not asked for */
+    }
+    qsort(f.list, f.n, sizeof(f.list[0]), by_time);
+    answer(call, &f, next, c->n_workers, most);
+    for (size_t i = 0; i < f.n; i++) {
+        free(f.list[i]);
+    }
+    free(f.list);
+    free(from);
+}
