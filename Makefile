@@ -15,6 +15,7 @@ FUZZ_SECONDS ?= 20
 SOAK_PAIRS   ?= 170000
 SOAK_SEED    ?= 1
 SOAK_FAILOVERS ?= 160
+SOAK_ROUNDS ?= 20
 
 BUILD ?= build$(if $(DEBUG),/$(DEBUG))
 BIN   := $(BUILD)/larder
@@ -220,11 +221,11 @@ e2e: $(BIN)
 
 # The long form of what must never happen: a million reads, each judged against what was written
 # before it, while everything around breaks (six worlds, SOAK_PAIRS each), and failovers (SOAK_FAILOVERS
-# and four tenths as many of rarer kinds).
+# and four tenths as many of rarer kinds; SOAK_ROUNDS of a cluster).
 soak: $(BIN)
 	@LARDER_BIN='$(abspath $(BIN))' SOAK_PAIRS=$(SOAK_PAIRS) SOAK_SEED=$(SOAK_SEED) \
-	  SOAK_FAILOVERS=$(SOAK_FAILOVERS) scripts/run-e2e -rA \
-	  $(if $(E),$(E),tests/e2e/test_redis_property.py tests/e2e/test_redis_failover.py)
+	  SOAK_FAILOVERS=$(SOAK_FAILOVERS) SOAK_ROUNDS=$(SOAK_ROUNDS) scripts/run-e2e -rA \
+	  $(if $(E),$(E),$(addprefix tests/e2e/test_redis_,property.py failover.py cluster.py))
 
 # The public HTTP cache test suite, compared with the committed baseline.
 conformance-check: $(BIN)
