@@ -222,6 +222,17 @@ void endpoint_invalidate_type(struct admin_call *call)
     clear_type(call, admin_rest(call));
 }
 
+void endpoint_delete_key(struct admin_call *call)
+{
+    /* The variants of a name go together. */
+    struct str name = entry_base_name(admin_rest(call));
+    if (name.n == 0) {
+        admin_problem(call, 400, "a name does not begin with #");
+        return;
+    }
+    clear_kind(call, RECORD_NAME, name);
+}
+
 /* Members of the body and parameters of DELETE /cache, of which one says what is meant. */
 static const struct {
     const char *name;

@@ -233,3 +233,32 @@ void l1_each(struct l1 *c, bool (*fn)(struct entry *e, void *ctx), void *ctx)
     }
     free(batch.list);
 }
+
+bool l1_walk(struct l1 *c, struct l1_place *p, bool (*fn)(struct entry *e, void *ctx),
+             void *ctx)
+{
+    if (p->shard >= c->n_shards) {
+        return false;
+    }
+    struct batch batch = {0};
+    uint64_t next = p->at;
+    batch_fill(&batch, &c->shards[p->shard], &next);
+    size_t i = p->skip < batch.n ? (size_t)p->skip : batch.n;
+    bool on = true;
+    while (i < batch.n && on) {
+        on = fn(batch.list[i], ctx);
+        i += on;
+    }
+    for (size_t k = 0; k < batch.n; k++) {
+        entry_unref(batch.list[k]);
+    }
+    free(batch.list);
+    if (!on) {
+        p->skip = i;
+        return true;
+    }
+    p->at = next;
+    p->skip = 0;
+    p->shard += next == 0;
+    return p->shard < c->n_shards;
+}

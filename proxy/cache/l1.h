@@ -54,4 +54,17 @@ void l1_stats(struct l1 *c, struct l1_stats *out);
  * fn runs; entries that come or go meanwhile may be missed. fn returns false to stop. */
 void l1_each(struct l1 *c, bool (*fn)(struct entry *e, void *ctx), void *ctx);
 
+/* A place in a walk; zero is the start. Any values will do: what is out of range is the end. */
+struct l1_place {
+    uint64_t shard;
+    uint64_t at;   /* a hash: order within the shard */
+    uint64_t skip; /* entries that fn took before it stopped there */
+};
+
+/* One step of a walk that remembers its place: calls fn as l1_each() does for some 64 entries
+ * or 512 chains, whichever comes first, and moves *p on. False at the end. When fn returns
+ * false, *p stands before the entry that it was given: that one is not taken. */
+bool l1_walk(struct l1 *c, struct l1_place *p, bool (*fn)(struct entry *e, void *ctx),
+             void *ctx);
+
 #endif

@@ -223,6 +223,49 @@ static void test_growth_and_walk(void **state)
     l1_free(c);
 }
 
+/* Takes five at a time: each entry once, whatever place the walk is continued from. */
+static bool on_five(struct entry *e, void *ctx)
+{
+    struct walk *w = ctx;
+    uint64_t i = 0;
+    if (w->calls == 5) {
+        return false;
+    }
+    assert_true(str_to_u64(str_skip(entry_name(e), 5), UINT32_MAX, &i));
+    w->seen[i]++;
+    w->calls++;
+    return true;
+}
+
+static void test_walk_in_pages(void **state)
+{
+    (void)state;
+    enum { N = 3000 };
+    struct l1 *c = l1_new((uint64_t)1 << 30, MAX_OBJECT);
+    struct l1_place place = {0};
+    struct walk w = {.c = c, .seen = xcalloc(N, 1)};
+    assert_false(l1_walk(c, &(struct l1_place){.shard = 1000}, on_five, &w));
+    for (unsigned i = 0; i < N; i++) {
+        assert_true(put(c, i, STR_NULL));
+    }
+    unsigned total = 0;
+    bool more = true;
+    while (more) {
+        struct l1_place again = place; /* as from a cursor in a text */
+        more = l1_walk(c, &again, on_five, &w);
+        place = again;
+        total += w.calls;
+        assert_true(w.calls <= 5);
+        w.calls = 0;
+    }
+    assert_int_equal(total, N);
+    for (unsigned i = 0; i < N; i++) {
+        assert_int_equal(w.seen[i], 1);
+    }
+    free(w.seen);
+    l1_free(c);
+}
+
 /* ---- threads ----------------------------------------------------------------------------- */
 
 struct crowd {
@@ -336,7 +379,7 @@ int main(void)
         cmocka_unit_test(test_residence),       cmocka_unit_test(test_bound),
         cmocka_unit_test(test_large_objects),   cmocka_unit_test(test_replace_keeps_place),
         cmocka_unit_test(test_growth_and_walk), cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_overhead),
+        cmocka_unit_test(test_overhead),        cmocka_unit_test(test_walk_in_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
