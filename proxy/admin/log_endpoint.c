@@ -84,11 +84,16 @@ static void take_from(struct found *f, const struct recent *r, uint64_t from,
     *next = end;
 }
 
+/* A worker's own records stay in their order; those of two workers within a few milliseconds,
+ * which is how exact the time is, may change places. */
 static int by_time(const void *a, const void *b)
 {
     const struct recent_copy *x = *(struct recent_copy *const *)a;
     const struct recent_copy *y = *(struct recent_copy *const *)b;
-    return x->record.time < y->record.time ? -1 : x->record.time > y->record.time;
+    if (x->record.time != y->record.time) {
+        return x->record.time < y->record.time ? -1 : 1;
+    }
+    return x->number < y->number ? -1 : x->number > y->number;
 }
 
 static void put_requests(struct strbuf *out, const struct found *f, size_t most)

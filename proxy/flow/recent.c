@@ -175,6 +175,7 @@ bool recent_get(const struct recent *r, uint64_t number, struct recent_copy *out
     if (atomic_load_explicit(&s->mark, memory_order_relaxed) != 2 * number + 2) {
         return false;
     }
+    out->number = number;
     decode(out);
     return true;
 }

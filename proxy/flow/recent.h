@@ -28,6 +28,7 @@ uint64_t recent_count(const struct recent *r);
 
 /* One record, copied out. */
 struct recent_copy {
+    uint64_t number;
     struct access_record record; /* its texts are in `bytes` */
     char bytes[RECENT_BYTES];
 };
