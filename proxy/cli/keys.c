@@ -21,6 +21,7 @@
 struct listing {
     const char *pattern; /* NULL: all */
     const char *tier;    /* NULL: both */
+    const char *host;    /* of one entry; NULL: any site's */
     uint64_t limit;      /* names that are wanted; UINT64_MAX: all */
     uint64_t n;          /* names so far */
     bool json;
@@ -160,8 +161,10 @@ static void show_facts(const struct cJSON *j)
     show_text(&v, member_text(j, "state"));
     fact("tier", &v);
     show_seconds(&v, member_number(j, "age_seconds"));
-    strbuf_add_str(&v, STR(", fresh for "));
-    show_seconds(&v, member_number(j, "ttl_seconds"));
+    if (member_number(j, "ttl_seconds") > 0) {
+        strbuf_add_str(&v, STR(", fresh for "));
+        show_seconds(&v, member_number(j, "ttl_seconds"));
+    }
     fact("age", &v);
     show_bytes(&v, member_number(j, "bytes"));
     fact("size", &v);
@@ -201,14 +204,24 @@ static void show_content(const struct cJSON *j)
     } else if (member_text(j, "body_base64").n > 0) {
         fputs("(the body is not text; --json has it in base64)\n", stdout);
     }
+    if (member_find(j, "body_complete") != NULL && !member_true(j, "body_complete")) {
+        fprintf(stderr, "larder: this is only the beginning of its %.0f bytes\n",
+                member_number(j, "body_bytes"));
+    }
 }
 
-static int show_one(struct admin_client *c, const char *name, bool json)
+static int show_one(struct admin_client *c, const char *name, const struct listing *l)
 {
     struct strbuf target = {0};
     struct admin_reply reply;
     strbuf_add_str(&target, STR("/keys/"));
     admin_target_segment(&target, str_from(name));
+    if (l->host != NULL) {
+        admin_target_add(&target, "host", str_from(l->host));
+    }
+    if (l->tier != NULL) {
+        admin_target_add(&target, "tier", str_from(l->tier));
+    }
     const struct admin_ask ask = {
         .method = "GET", .target = strbuf_str(&target), .expect = "name"};
     enum exit_code code = admin_client_ask(c, &ask, &reply);
@@ -216,7 +229,7 @@ static int show_one(struct admin_client *c, const char *name, bool json)
         fprintf(stderr, "larder: nothing is stored under this name\n");
     } else if (code != EXIT_OK) {
         fprintf(stderr, "larder: %s\n", admin_client_why(c));
-    } else if (json) {
+    } else if (l->json) {
         term_print_json(stdout, reply.text);
     } else {
         show_facts(reply.json);
@@ -233,8 +246,12 @@ static int check_arguments(const char *limit, const char *name, size_t n_words,
                            struct listing *l)
 {
     l->limit = LIMIT_DEFAULT;
-    if (name != NULL && (n_words > 0 || limit != NULL || l->tier != NULL)) {
-        return options_error(COMMAND_keys, "--show takes one NAME and nothing else");
+    if (name != NULL && (n_words > 0 || limit != NULL)) {
+        return options_error(COMMAND_keys, "--show takes one NAME, and neither PATTERN nor "
+                                           "--limit");
+    }
+    if (name == NULL && l->host != NULL) {
+        return options_error(COMMAND_keys, "--host goes with --show");
     }
     if (l->tier != NULL && strcmp(l->tier, "l1") != 0 && strcmp(l->tier, "l2") != 0) {
         return options_error(COMMAND_keys, "--tier wants l1 (memory) or l2 (Redis)");
@@ -254,10 +271,13 @@ int cli_keys(int argc, char **argv)
     struct option_list words = {.max = 1};
     struct listing l = {0};
     const char *limit = NULL, *name = NULL;
-    const struct option_spec specs[] = {
-        ADMIN_OPTION_SPECS(&admin),           {.name = "--show", .value = &name},
-        {.name = "--tier", .value = &l.tier}, {.name = "--limit", .value = &limit},
-        {.name = "--json", .flag = &l.json},  {0}};
+    const struct option_spec specs[] = {ADMIN_OPTION_SPECS(&admin),
+                                        {.name = "--show", .value = &name},
+                                        {.name = "--tier", .value = &l.tier},
+                                        {.name = "--host", .value = &l.host},
+                                        {.name = "--limit", .value = &limit},
+                                        {.name = "--json", .flag = &l.json},
+                                        {0}};
     enum options_result r = options_parse(COMMAND_keys, argc, argv, specs, &words);
     if (r != OPTIONS_OK) {
         return options_exit(r);
@@ -271,7 +291,7 @@ int cli_keys(int argc, char **argv)
     if (c == NULL) {
         return code;
     }
-    int result = name != NULL ? show_one(c, name, l.json) : list(c, &l);
+    int result = name != NULL ? show_one(c, name, &l) : list(c, &l);
     admin_client_free(c);
     return result;
 }

@@ -3,7 +3,6 @@
  * with --follow) those that come, by asking again from the cursor that it gave. A restart of
  * larder loses the cursor: then it begins anew, with what the new process has.
  */
-#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,12 +40,7 @@ static void make_target(struct tail *t)
         admin_target_add(out, "route", str_from(t->route));
     }
     if (t->result != NULL) {
-        char upper[32];
-        size_t n = 0;
-        for (; n < sizeof(upper) && t->result[n] != '\0'; n++) {
-            upper[n] = (char)toupper((unsigned char)t->result[n]);
-        }
-        admin_target_add(out, "cache", str_make(upper, n));
+        admin_target_add(out, "cache", str_from(t->result));
     }
     if (t->reason != NULL) {
         admin_target_add(out, "reason", str_from(t->reason));
@@ -122,8 +116,24 @@ static enum exit_code look(struct tail *t, struct admin_client *c, struct admin_
             print_line(r);
         }
     }
+    if (member_number(reply->json, "missed") > 0) {
+        fprintf(stderr, "larder: more came than could be shown; missed: %.0f\n",
+                member_number(reply->json, "missed"));
+    }
     keep_cursor(t, reply->json);
     return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+}
+
+static bool is_result(const char *word)
+{
+    static const char *const known[] = {"hit",         "miss",   "stale",
+                                        "revalidated", "bypass", "pass"};
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (str_ieq(str_from(word), str_from(known[i]))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void follow(struct tail *t, struct admin_client *c)
@@ -185,6 +195,11 @@ int cli_log(int argc, char **argv)
     }
     if (lines != NULL && (!str_to_u64(str_from(lines), LINES_MAX, &t.lines) || t.lines == 0)) {
         return options_error(COMMAND_log, "--lines wants a number from 1 to %d", LINES_MAX);
+    }
+    if (t.result != NULL && !is_result(t.result)) {
+        return options_error(COMMAND_log,
+                             "--result wants hit, miss, stale, revalidated, bypass "
+                             "or pass");
     }
     enum exit_code code;
     struct admin_client *c = admin_client_new(&admin, &code);

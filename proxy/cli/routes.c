@@ -33,6 +33,28 @@ static void add_time(struct table *t, double ms)
     table_text(t, str_from(text));
 }
 
+static void add_ttl(struct table *t, const struct cJSON *route)
+{
+    if (str_eq(member_text(route, "ttl_mode"), STR("origin"))) {
+        table_text(t, STR("origin"));
+    } else {
+        add_time(t, member_number(route, "ttl_ms"));
+    }
+}
+
+/* A route of a named site shows whose it is. */
+static void add_route(struct table *t, const struct cJSON *route)
+{
+    const struct cJSON *host = member_first(route, "hosts");
+    struct strbuf *cell = table_cell(t);
+    show_text(cell, member_text(route, "route"));
+    if (host != NULL) {
+        strbuf_add_str(cell, STR(" ("));
+        show_text(cell, member_text(host, ""));
+        strbuf_add_char(cell, ')');
+    }
+}
+
 static void draw(const struct cJSON *j)
 {
     static const struct table_column columns[] = {
@@ -43,11 +65,11 @@ static void draw(const struct cJSON *j)
     table_init(&t, columns, 9);
     for (const struct cJSON *r = member_first(j, "routes"); r != NULL; r = member_next(r)) {
         bool cached = member_true(r, "cached");
-        table_text(&t, member_text(r, "route"));
+        add_route(&t, r);
         table_text(&t, member_text(r, "type"));
         if (cached) {
             add_list(&t, r, "scope");
-            add_time(&t, member_number(r, "ttl_ms"));
+            add_ttl(&t, r);
             add_time(&t, member_number(r, "stale_ms"));
             table_text(&t, member_text(r, "key"));
         } else {

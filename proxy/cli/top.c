@@ -9,7 +9,7 @@
 #include "cli/table.h"
 
 #define ROWS_DEFAULT 10
-#define ROWS_MAX     1000
+#define ROWS_MAX     500
 
 static void finish(struct table *t, const char *nothing, FILE *out)
 {
