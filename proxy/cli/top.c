@@ -24,7 +24,7 @@ static void finish(struct table *t, const char *nothing, FILE *out)
 static void draw_keys(const struct cJSON *j, FILE *out)
 {
     static const struct table_column columns[] = {
-        {"HITS", true}, {"HOTTEST KEYS", false}, {"ROUTE", false}};
+        {"REQUESTS", true}, {"HOTTEST KEYS", false}, {"ROUTE", false}};
     struct table t;
     table_init(&t, columns, 3);
     for (const struct cJSON *k = member_first(j, "keys"); k != NULL; k = member_next(k)) {
@@ -32,7 +32,7 @@ static void draw_keys(const struct cJSON *j, FILE *out)
         table_text(&t, member_text(k, "name"));
         table_text(&t, member_text(k, "route"));
     }
-    finish(&t, "no hits yet", out);
+    finish(&t, "no requests yet", out);
 }
 
 static void draw_slow(const struct cJSON *j, FILE *out)
