@@ -400,6 +400,7 @@ struct redis_settings {
     unsigned breaker_failures; /* consecutive failures that open a breaker */
     msec_t breaker_max;        /* its longest back-off */
     bool lease;                /* one fetch for all nodes */
+    bool causal;               /* X-Cache-Pos in answers to writes, and in requests */
     msec_t lease_time;         /* after which a node that died holds up the others no more */
 };
 

@@ -83,6 +83,7 @@ void set_redis(struct conf_build *b, const struct conf_stmt *s, void *target)
     conf_options_given(b, s, out);
     set_uncertain(b, s, out);
     out->lease = is_on(b, s, "lease", true);
+    out->causal = is_on(b, s, "causal", false);
     if (prefix == NULL) {
         conf_error(b->d, s->at, "`redis` needs prefix=NAME");
         conf_hint(b->d, "it keeps the keys of several applications apart in one Redis");

@@ -188,6 +188,11 @@ static void answer_records(struct records *rs, const struct msg *answer)
 static void on_appended(void *ctx, enum append_outcome outcome)
 {
     struct request *rq = ctx;
+    if (redis_tier_settings(rq->worker->node->redis)->causal) {
+        struct append_place place;
+        journal_append_place(rq->append, &place);
+        rq->position = position_text(&place, &rq->arena);
+    }
     rq->append = NULL;
     rq->invalidation_pending = outcome == APPEND_PENDING;
     exchange_release_held(rq);

@@ -103,7 +103,7 @@ enum step_result step_key(struct request *rq)
     rq->name = rq->base_name;
     rq->site_key = lookup_site_key(rq);
     rq->hash = entry_hash(rq->name, rq->site_key);
-    rq->step = STEP_LOOKUP;
+    rq->step = position_shown(rq) ? STEP_POSITION : STEP_LOOKUP;
     return STEP_MORE;
 }
 

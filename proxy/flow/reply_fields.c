@@ -16,6 +16,7 @@ bool reply_computes(enum field_id id)
     switch (id) {
     case FIELD_CONTENT_LENGTH:
     case FIELD_X_CACHE:
+    case FIELD_X_CACHE_POS:
     case FIELD_LARDER_CACHE_CONTROL: return true;
     default: return false;
     }

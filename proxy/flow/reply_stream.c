@@ -44,6 +44,9 @@ void reply_head(struct request *rq, const struct msg *m)
     if (rq->invalidation_pending) {
         h1_write_field(&rq->head, STR("Cache-Invalidation"), STR("pending"));
     }
+    if (rq->position.n > 0) {
+        h1_write_field(&rq->head, STR("X-Cache-Pos"), rq->position);
+    }
     bool keep = rq->msg.method == METHOD_HEAD || m->status == 304;
     finish_head(rq, m->framing == FRAMING_LENGTH ? (int64_t)m->content_length : -1,
                 keep ? msg_get(m, FIELD_CONTENT_LENGTH) : STR_NULL);

@@ -101,32 +101,32 @@ struct request {
     struct identity_result *identity; /* in the arena; NULL until resolved */
     struct request_notes *notes;      /* what explain wants to know; NULL: nobody asks */
     struct key_query query;
-    struct str vary_names;       /* what the name is known to vary on; empty: nothing known */
-    unsigned asked_again;        /* fills begun anew because of vary_names */
-    const struct msg *view;      /* the request as a fill shows it; NULL until made */
-    struct str name;             /* canonical name (with its variant once that is known) */
-    struct str base_name;        /* canonical name without variant */
-    struct str site_key;         /* the entry's host part */
-    uint64_t hash;               /* of (name, site_key) */
-    struct entry *stale;         /* a reference: may serve if the origin fails, or validates */
-    bool stale_ok;               /* it may serve if the origin fails */
-    bool validating;             /* the fill carries its validators */
-    struct l2_get *l2;           /* a question to Redis under way */
-    char seen[8];                /* mark of what it found (cache/l2) */
-    uint8_t seen_n;              /* … 0: nothing */
-    bool seen_known;             /* … under the current name */
-    msec_t redis_spent;          /* of the request's budget for Redis */
-    struct lease *lease;         /* leading: what other nodes wait for; NULL: none */
-    unsigned looks;              /* leading: looks at Redis for another node's answer */
-    msec_t lease_until;          /* leading: monotonic, when waiting for those is over */
-    msec_t asked_at;             /* monotonic; when that question was sent */
-    bool uncertain;              /* served although this node may not know everything */
-    struct stamp asked;          /* taken before that question was sent */
-    bool from_redis;             /* what it found came from there */
-    struct deadline patience;    /* leading what outgrew: the next look at who is slow */
-    unsigned held_up;            /* looks that found readers held up by others */
-    struct deadline wait;        /* end of waiting for another request's fetch */
-    struct flight_reader reader; /* its place in a flight */
+    struct str vary_names;    /* what the name is known to vary on; empty: nothing known */
+    unsigned asked_again;     /* fills begun anew because of vary_names */
+    const struct msg *view;   /* the request as a fill shows it; NULL until made */
+    struct str name;          /* canonical name (with its variant once that is known) */
+    struct str base_name;     /* canonical name without variant */
+    struct str site_key;      /* the entry's host part */
+    uint64_t hash;            /* of (name, site_key) */
+    struct entry *stale;      /* a reference: may serve if the origin fails, or validates */
+    bool stale_ok;            /* it may serve if the origin fails */
+    bool validating;          /* the fill carries its validators */
+    struct l2_get *l2;        /* a question to Redis under way */
+    char seen[8];             /* mark of what it found (cache/l2) */
+    uint8_t seen_n;           /* … 0: nothing */
+    bool seen_known;          /* … under the current name */
+    msec_t redis_spent;       /* of the request's budget for Redis */
+    struct lease *lease;      /* leading: what other nodes wait for; NULL: none */
+    unsigned looks;           /* leading: looks at Redis for another node's answer */
+    msec_t lease_until;       /* leading: monotonic, when waiting for those is over */
+    msec_t asked_at;          /* monotonic; when that question was sent */
+    bool uncertain;           /* served although this node may not know everything */
+    struct stamp asked;       /* taken before that question was sent */
+    bool from_redis;          /* what it found came from there */
+    struct deadline patience; /* leading what outgrew: the next look at who is slow */
+    unsigned held_up;         /* looks that found readers held up by others */
+    struct deadline wait;     /* end of waiting for another request's fetch, or for records */
+    struct flight_reader reader;   /* its place in a flight */
     const struct byte_range *part; /* of the flight's body it sends; NULL: all of it */
     struct flight *lead;           /* the flight it leads (a reference), else NULL */
     uint64_t fill_bytes;           /* body bytes the fill has received */
@@ -144,6 +144,7 @@ struct request {
     bool held_done;                     /* … and is complete */
     struct strbuf held_body;            /* what of its body came meanwhile */
     enum fetch_error held_error;        /* instead of an answer: the fetch failed */
+    struct str position;                /* of its record in the journal: X-Cache-Pos */
     bool invalidation_pending;          /* true here, not told to the other nodes yet */
     bool invalidated;                   /* a write's invalidation has been applied */
     bool unsafe;                        /* its outcome may invalidate */

@@ -5,6 +5,7 @@
 #ifndef FLOW_STEPS_H
 #define FLOW_STEPS_H
 
+#include "cache/journal_link.h"
 #include "cache/l2.h"
 #include "cache/lease.h"
 #include "flow/request.h"
@@ -120,6 +121,10 @@ void learn_done(struct request *rq);
 /* learn.c: frees what is kept of it; idempotent. */
 void learn_end(struct request *rq);
 
+/* position.c: a place in the journal as X-Cache-Pos shows it; empty for none. */
+struct str position_text(const struct append_place *place, struct arena *a);
+/* position.c: does the request say which records it wants to be known? */
+bool position_shown(const struct request *rq);
 /* lookup.c: the site part and scope of entries that this request may use. */
 uint32_t lookup_scope(const struct request *rq);
 /* lookup.c: the resident entry of the request's name, following a Vary marker to the variant; a
