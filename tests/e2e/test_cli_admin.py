@@ -9,6 +9,7 @@ from lib.admin import TOKEN, start_admin
 from lib.larder import run_cli
 from lib.origin import answer
 from lib.ports import free_port
+from lib.wait import eventually
 
 CONF = """
 upstream main %ORIGIN%
@@ -145,5 +146,5 @@ def test_wrong_values(args):
 
 def test_a_unix_socket(larder, origin):
     proxy = larder("admin unix:%DIR%/admin.sock\n" + CONF, origin=origin.url)
-    assert cli("stats", "-c", proxy.conf_path).returncode == 0
+    eventually(lambda: cli("stats", "-c", proxy.conf_path).returncode == 0, 15)
     assert cli("stats", "--admin", f"unix:{proxy.folder}/admin.sock").returncode == 0
