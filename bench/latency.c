@@ -71,7 +71,7 @@ static size_t request_make(unsigned long long number)
                                 "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
                                 text, options.port);
     }
-    n = (size_t)sprintf(request, "*%d\r\n", options.argc);
+    n = (size_t)snprintf(request, sizeof request, "*%d\r\n", options.argc);
     for (int i = 0; i < options.argc; i++) {
         size_t len = numbered(text, sizeof text, options.argv[i], number);
 
@@ -79,7 +79,7 @@ static size_t request_make(unsigned long long number)
             errno = 0;
             net_die("latency: the command is too long");
         }
-        n += (size_t)sprintf(request + n, "$%zu\r\n%s\r\n", len, text);
+        n += (size_t)snprintf(request + n, sizeof request - n, "$%zu\r\n%s\r\n", len, text);
     }
     return n;
 }
