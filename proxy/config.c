@@ -176,6 +176,7 @@ static struct settings *build(struct conf_diags *d, struct settings *s, struct a
     conf_resolve_sites(&b);
     conf_check_all(&b);
     conf_check_names(&b);
+    s->text = conf_effective(&s->arena, top);
     return d->failed ? NULL : s;
 }
 

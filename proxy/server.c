@@ -298,6 +298,7 @@ static bool start_plane(struct server *s, const struct settings *settings)
         .started = s->loop->wall,
         .started_mono = s->loop->now,
         .refresh = s->refresh,
+        .reload = server_reload_asked,
         .server = s,
     };
     s->plane = plane_new(&context);
@@ -360,6 +361,8 @@ static void clean_up(struct server *s)
             worker_join(s->workers[i]);
         }
     }
+    server_reload_answer(&s->asked, "stopping");
+    server_reload_answer(&s->asking, "stopping");
     plane_free(s->plane);
     for (size_t i = 0; i < s->n_workers; i++) {
         if (s->workers[i] != NULL) {

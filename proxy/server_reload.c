@@ -73,10 +73,31 @@ static void log_lines(enum log_level level, struct str text)
     }
 }
 
-static void refuse(const char *why)
+void server_reload_answer(struct reload_asker **list, const char *errors)
 {
+    struct reload_asker *a = *list;
+    *list = NULL;
+    while (a != NULL) {
+        struct reload_asker *next = a->next;
+        a->done(a->ctx, errors);
+        free(a);
+        a = next;
+    }
+}
+
+/* report: the messages about the file, may be empty. */
+static void refuse(struct server *s, const char *why, struct str report)
+{
+    struct strbuf text = {0};
     log_error("reload refused: %s; the running configuration stays", why);
     service_ready();
+    strbuf_addf(&text, "%s", why);
+    if (report.n > 0) {
+        strbuf_addf(&text, ":\n%.*s", STR_ARG(report));
+    }
+    strbuf_add_char(&text, '\0');
+    server_reload_answer(&s->asked, text.p);
+    strbuf_free(&text);
 }
 
 /* What only a restart can change. */
@@ -140,6 +161,7 @@ static void finish(struct server *s)
     strbuf_free(&text);
     service_ready();
     runtime_unref(old);
+    server_reload_answer(&s->asked, NULL);
     if (s->reload_again) {
         s->reload_again = false;
         server_reload(s);
@@ -161,7 +183,7 @@ static void change_to(struct server *s, struct settings *settings)
     size_t n = settings->n_listens;
     struct runtime *next = runtime_new(settings, s->node, error, sizeof(error));
     if (next == NULL) {
-        refuse(error);
+        refuse(s, error, STR_NULL);
         return;
     }
     int *fds = xcalloc(n * s->n_workers, sizeof(*fds));
@@ -170,7 +192,7 @@ static void change_to(struct server *s, struct settings *settings)
         plane_abandon(s->plane);
         runtime_unref(next);
         free(fds);
-        refuse(error);
+        refuse(s, error, STR_NULL);
         return;
     }
     runtime_adopt(next, s->runtime);
@@ -189,15 +211,18 @@ void server_reload(struct server *s)
 {
     if (s->draining) {
         log_warn("no reload: stopping");
+        server_reload_answer(&s->asking, "stopping");
         return;
     }
     if (s->next != NULL) {
         s->reload_again = true;
         return;
     }
+    s->asked = s->asking;
+    s->asking = NULL;
     service_reloading();
     if (s->path == NULL) {
-        refuse("larder was started without a file");
+        refuse(s, "larder was started without a file", STR_NULL);
         return;
     }
     struct config_report report = {0};
@@ -205,14 +230,23 @@ void server_reload(struct server *s)
     if (settings == NULL) {
         char why[64];
         log_lines(LOG_ERROR, strbuf_str(&report.text));
-        strbuf_free(&report.text);
         snprintf(why, sizeof(why), "%u error%s in the file", report.errors,
                  report.errors == 1 ? "" : "s");
-        refuse(why);
+        refuse(s, why, strbuf_str(&report.text));
+        strbuf_free(&report.text);
         return;
     }
     strbuf_free(&s->notes);
     s->notes = report.text;
     change_to(s, settings);
     settings_unref(settings);
+}
+
+void server_reload_asked(void *server, admin_reloaded_fn *done, void *ctx)
+{
+    struct server *s = server;
+    struct reload_asker *a = xcalloc(1, sizeof(*a));
+    *a = (struct reload_asker){.next = s->asking, .done = done, .ctx = ctx};
+    s->asking = a;
+    server_reload(s);
 }

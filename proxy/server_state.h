@@ -18,6 +18,13 @@ struct health;
 struct refresh;
 struct resolver;
 
+/* Who waits for a reload. */
+struct reload_asker {
+    struct reload_asker *next;
+    admin_reloaded_fn *done;
+    void *ctx;
+};
+
 struct server {
     const char *path; /* configuration file; NULL: arguments */
     struct loop *loop;
@@ -37,16 +44,25 @@ struct server {
     struct deadline watchdog; /* tells the service manager that we live */
     msec_t longest;           /* how old an entry can get, of all configurations so far */
 
-    struct runtime *next; /* a reload under way: the workers change over to it */
-    size_t n_waiting;     /* workers that have not yet */
-    struct strbuf notes;  /* warnings of its file */
-    bool reload_again;    /* SIGHUP came meanwhile */
+    struct runtime *next;        /* a reload under way: the workers change over to it */
+    size_t n_waiting;            /* workers that have not yet */
+    struct strbuf notes;         /* warnings of its file */
+    bool reload_again;           /* SIGHUP came meanwhile */
+    struct reload_asker *asking; /* for the reload that begins next */
+    struct reload_asker *asked;  /* for the one under way */
     bool draining;
 };
 
 /* server_reload.c: SIGHUP. Returns at once; the change is complete, and logged, once every
  * worker has made it. */
 void server_reload(struct server *s);
+
+/* server_reload.c: the same for the admin plane (server is a struct server); done is called
+ * once, when the new configuration serves everywhere or was refused. */
+void server_reload_asked(void *server, admin_reloaded_fn *done, void *ctx);
+
+/* server_reload.c: tells all who wait; errors as in admin_reloaded_fn. */
+void server_reload_answer(struct reload_asker **list, const char *errors);
 
 /* server_reload.c: opens the sockets of `listens` that old (may be NULL) does not have.
  * fds[worker * n_listens + i]; -1 where old has it. False with a message, nothing left open. */

@@ -445,6 +445,7 @@ struct settings {
     struct arena arena; /* owns all that is referenced below */
     atomic_uint refs;
     struct str file; /* path given with -c */
+    struct str text; /* the statements that it came from, without secrets; NUL-terminated */
 
     struct listen_settings *listens;
     size_t n_listens;

@@ -19,6 +19,7 @@
 
 struct admin_call;
 struct cJSON;
+struct health_view;
 struct loop;
 struct node;
 struct refresh;
@@ -41,6 +42,7 @@ struct admin_context {
     /* Starts a reload as SIGHUP does; done is called on the control thread, maybe at once. */
     void (*reload)(void *server, admin_reloaded_fn *done, void *ctx);
     void *server;
+    struct health_view *health; /* set by the plane */
 };
 
 enum admin_method {

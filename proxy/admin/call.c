@@ -14,7 +14,9 @@
 #include "admin/plane_state.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
+#define DETAIL_MAX 8192
 #define BODY_DEPTH 16 /* of JSON that clients send */
 
 /* ---- life ---------------------------------------------------------------------------------
@@ -230,13 +232,30 @@ const char *call_title(int status)
     }
 }
 
+/* Replaces what is not UTF-8: what clients sent, and what was cut off. */
+static void make_utf8(char *text)
+{
+    size_t n = strlen(text);
+    for (size_t i = 0; i < n;) {
+        uint32_t code;
+        unsigned char *at = (unsigned char *)text + i;
+        size_t length = *at < 0x80 ? 1 : utf8_sequence(at, n - i, &code);
+        if (length == 0) {
+            *at = '?';
+            length = 1;
+        }
+        i += length;
+    }
+}
+
 void admin_problem(struct admin_call *call, int status, const char *fmt, ...)
 {
-    char detail[1024];
+    char detail[DETAIL_MAX];
     va_list args;
     va_start(args, fmt);
     vsnprintf(detail, sizeof(detail), fmt, args);
     va_end(args);
+    make_utf8(detail);
     cJSON *tree = cJSON_CreateObject();
     cJSON_AddStringToObject(tree, "type", "about:blank");
     cJSON_AddStringToObject(tree, "title", call_title(status));

@@ -11,6 +11,7 @@
 #include <openssl/sha.h>
 
 #include "admin/alert.h"
+#include "admin/health_view.h"
 #include "admin/http.h"
 #include "admin/plane_state.h"
 #include "base/log.h"
@@ -23,6 +24,7 @@ struct plane *plane_new(const struct admin_context *context)
     p->context = *context;
     p->next_fd = -1;
     p->alert = alert_new(&p->context);
+    p->context.health = health_view_new(&p->context);
     return p;
 }
 
@@ -111,5 +113,6 @@ void plane_free(struct plane *p)
     plane_abandon(p);
     stop_listening(p);
     alert_free(p->alert);
+    health_view_free(p->context.health);
     free(p);
 }

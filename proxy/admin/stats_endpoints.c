@@ -6,6 +6,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "admin/health_view.h"
 #include "admin/metrics.h"
 #include "admin/stats_json.h"
 #include "admin/table.h"
@@ -76,5 +77,8 @@ void endpoint_metrics(struct admin_call *call)
 void endpoint_stats(struct admin_call *call)
 {
     const struct stats_source from = source_of(call);
-    admin_json(call, 200, stats_json(&from));
+    cJSON *tree = stats_json(&from);
+    enum health_status status = health_view_status(admin_context(call)->health);
+    cJSON_AddStringToObject(tree, "status", health_status_name(status));
+    admin_json(call, 200, tree);
 }

@@ -158,6 +158,11 @@ conf_setter set_credential, set_refresh;
 void conf_add_hosts(struct conf_build *b, const struct conf_arg *args, size_t n,
                     struct site_settings *site);
 
+/* ---- effective.c ------------------------------------------------------------------------- */
+
+/* The checked statements as text, secrets as ***. */
+struct str conf_effective(struct arena *keep, const struct conf_stmt *top);
+
 /* ---- path.c ----------------------------------------------------------------------------- */
 
 /* METHODS and PATH of a route into r; false with messages. */
