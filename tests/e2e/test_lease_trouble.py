@@ -251,3 +251,21 @@ def test_an_invalidation_while_a_lease_is_held(serve, redis, crowd, writer):
     eventually(lambda: not redis.leases())
     assert all(node.get("/a/1").body == b"new" for node in nodes)
     assert b"new" in redis.call("GET", "shop:a:1")
+
+
+def test_redis_is_full(serve, redis, crowd):
+    """No leases and nothing stored; said once, not with every command that happens to work."""
+    respond, gate = gated(OK)
+    gate.open()
+    nodes, origin = serve(respond)
+    redis.call("CONFIG", "SET", "maxmemory", "1")
+    for n in range(10):
+        many = crowd(nodes, 3, f"/a/{n}")
+        many.send()
+        all_ok(many.read())
+        for node in nodes:
+            redis.call("CONFIG", "SET", "maxmemory", "1")
+    assert not redis.leases()
+    for node in nodes:
+        assert node.stderr().count("takes no writes") == 1
+        assert "takes writes again" not in node.stderr()

@@ -22,7 +22,7 @@ import time
 from .ports import free_port
 from .process import Process, wait_ready
 
-JOURNAL_KEYS = ("journal", "epoch", "nodes", "sites")
+JOURNAL_KEYS = ("journal", "epoch", "nodes", "sites", "applied")
 
 
 class RedisError(Exception):
