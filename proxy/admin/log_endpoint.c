@@ -1,7 +1,8 @@
 /*
  * GET /log: the workers' last requests in the order of time, in the form of the JSON access log
  * (which hides secrets). A cursor holds, for each worker, the number of its next record:
- * "15.42" is two workers'. `missed` counts records since the cursor that are gone.
+ * "15.42" is two workers'. `missed` counts records since the cursor that are gone, `skipped`
+ * hits since the start that came too fast to be kept (recent_wants).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@ struct found {
     struct recent_copy **list; /* on the heap */
     size_t n;
     uint64_t missed;
+    uint64_t skipped; /* since the start */
 };
 
 static struct str query_text(const struct admin_call *call, const char *name)
@@ -121,7 +123,8 @@ static void answer(struct admin_call *call, const struct found *f, const uint64_
     for (size_t i = 0; i < n_workers; i++) {
         strbuf_addf(&out, "%s%llu", i > 0 ? "." : "", (unsigned long long)next[i]);
     }
-    strbuf_addf(&out, "\",\"missed\":%llu}\n", (unsigned long long)f->missed);
+    strbuf_addf(&out, "\",\"missed\":%llu,\"skipped\":%llu}\n", (unsigned long long)f->missed,
+                (unsigned long long)f->skipped);
     admin_text(call, 200, "application/json", strbuf_str(&out));
     strbuf_free(&out);
 }
@@ -147,6 +150,7 @@ void endpoint_log(struct admin_call *call)
                           xcalloc(c->n_workers * RECENT_SLOTS, sizeof(struct recent_copy *))};
     for (size_t i = 0; i < c->n_workers; i++) {
         take_from(&f, c->workers[i]->recent, from[i], &filter, &next[i]);
+        f.skipped += recent_skipped(c->workers[i]->recent);
     }
     if (after == NULL) {
         f.missed = 0; /* nobody has missed what he has not asked for */

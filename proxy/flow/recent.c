@@ -9,9 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/counter.h"
 #include "base/mem.h"
 
-#define WORDS (RECENT_BYTES / 8)
+#define WORDS     (RECENT_BYTES / 8)
+#define WINDOW_MS 100 /* in which … */
+#define WINDOW    128 /* … so many hits are kept */
 
 /* Texts of a record: X(member, cap in bytes). */
 #define TEXTS(X)    \
@@ -56,6 +59,9 @@ struct slot {
 
 struct recent {
     _Atomic uint64_t count;
+    struct counter skipped;
+    msec_t window;      /* the worker's own: start of the current one … */
+    unsigned in_window; /* … and hits kept in it */
     struct slot slots[RECENT_SLOTS];
 };
 
@@ -72,6 +78,28 @@ void recent_free(struct recent *r)
 uint64_t recent_count(const struct recent *r)
 {
     return atomic_load_explicit(&r->count, memory_order_acquire);
+}
+
+uint64_t recent_skipped(const struct recent *r)
+{
+    return counter_get(&r->skipped);
+}
+
+bool recent_wants(struct recent *r, bool plain_hit, msec_t now)
+{
+    if (!plain_hit) {
+        return true;
+    }
+    if (now - r->window >= WINDOW_MS) {
+        r->window = now;
+        r->in_window = 0;
+    }
+    if (r->in_window == WINDOW) {
+        counter_add(&r->skipped, 1);
+        return false;
+    }
+    r->in_window++;
+    return true;
 }
 
 /* ---- writing ----------------------------------------------------------------------------- */

@@ -20,6 +20,13 @@ struct recent;
 struct recent *recent_new(void) __attribute__((warn_unused_result));
 void recent_free(struct recent *r);
 
+/* The worker's thread: is a record wanted now? Of plain hits only so many in a moment: at
+ * thousands a second nobody reads them, and making them would cost. now: the loop's. */
+bool recent_wants(struct recent *r, bool plain_hit, msec_t now);
+
+/* Any thread: hits that were not wanted. */
+uint64_t recent_skipped(const struct recent *r);
+
 /* The worker's thread: keeps a record. */
 void recent_add(struct recent *r, const struct access_record *record);
 

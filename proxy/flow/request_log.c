@@ -19,6 +19,10 @@ void request_log_end(struct request *rq, int64_t end_us)
         (rq->route != NULL && !rq->route->access_log)) {
         return;
     }
+    bool kept = s->admin.on && recent_wants(w->recent, rq->result == CACHE_HIT, w->loop->now);
+    if (!logged && !kept) {
+        return;
+    }
     bool from_cache = rq->result == CACHE_HIT || rq->result == CACHE_STALE;
     const struct access_record record = {
         .time = rq->wall_start,
@@ -46,7 +50,7 @@ void request_log_end(struct request *rq, int64_t end_us)
     if (logged) {
         accesslog_write(w->access, &record);
     }
-    if (s->admin.on) {
+    if (kept) {
         recent_add(w->recent, &record);
     }
 }

@@ -119,6 +119,21 @@ static void old_records_go(void **state)
     recent_free(r);
 }
 
+static void hits_beyond_a_measure_are_not_wanted(void **state)
+{
+    (void)state;
+    struct recent *r = recent_new();
+    unsigned wanted = 0;
+    for (int i = 0; i < 1000; i++) {
+        wanted += recent_wants(r, true, 5000);
+        assert_true(recent_wants(r, false, 5000));
+    }
+    assert_int_equal(wanted, 128);
+    assert_int_equal(recent_skipped(r), 1000 - 128);
+    assert_true(recent_wants(r, true, 5100));
+    recent_free(r);
+}
+
 #define ROUNDS 30000
 
 static void *write_all(void *arg)
@@ -171,6 +186,7 @@ int main(void)
         cmocka_unit_test(long_texts_are_cut),
         cmocka_unit_test(a_password_is_not_cut_into_view),
         cmocka_unit_test(old_records_go),
+        cmocka_unit_test(hits_beyond_a_measure_are_not_wanted),
         cmocka_unit_test(a_reader_never_sees_a_torn_record),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
