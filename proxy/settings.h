@@ -296,6 +296,7 @@ struct route_settings {
     bool heuristic;               /* heuristic on */
     msec_t stale;                 /* stale D; 0 */
     msec_t stale_if_error;        /* stale_if_error D; 0 */
+    bool stale_unverified;        /* … also what only the origin could confirm */
     struct status_rule *statuses; /* status … ; n_statuses 0: the default of the ttl mode */
     size_t n_statuses;
     bool store_private;             /* store private */

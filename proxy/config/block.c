@@ -126,34 +126,12 @@ static bool check_word(struct conf_build *b, struct conf_stmt *s, unsigned conte
     return false;
 }
 
-static bool refuse_later(struct conf_build *b, struct conf_span at, const char *name)
-{
-    conf_error(b->d, at, "`%s` is not available in this version", name);
-    return false;
-}
-
-/* Directives, and forms of directives ("stale_if_error unverified"), that a later version
- * brings. */
+/* A later version brings it. */
 static bool check_available(struct conf_build *b, const struct conf_stmt *s)
 {
     if ((s->is->flags & CONF_LATER) != 0) {
-        return refuse_later(b, s->at, s->is->name);
-    }
-    for (size_t i = 0; i < DIRECTIVE_COUNT; i++) {
-        if (conf_directives[i].name[0] != s->word.p[0] ||
-            (conf_directives[i].flags & CONF_LATER) == 0) {
-            continue; /* before any counting: this runs for every statement */
-        }
-        struct str name = str_from(conf_directives[i].name);
-        size_t blank = str_index(name, ' ');
-        if (blank == name.n || !str_eq(s->word, str_make(name.p, blank))) {
-            continue;
-        }
-        for (size_t k = 0; k < s->n_args; k++) {
-            if (str_eq(s->args[k].text, str_skip(name, blank + 1))) {
-                return refuse_later(b, s->args[k].at, conf_directives[i].name);
-            }
-        }
+        conf_error(b->d, s->at, "`%s` is not available in this version", s->is->name);
+        return false;
     }
     return true;
 }

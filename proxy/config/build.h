@@ -152,7 +152,7 @@ conf_setter set_listen, set_debug_token, set_proxy_protocol_from, set_workers, s
     set_timeout, set_header, set_cors, set_alert;
 conf_setter set_admin;
 conf_setter set_cost;
-conf_setter set_credential, set_refresh;
+conf_setter set_credential, set_refresh, set_stale_if_error;
 
 /* Names of a site, from `hosts` and `host`. */
 void conf_add_hosts(struct conf_build *b, const struct conf_arg *args, size_t n,

@@ -69,6 +69,18 @@ void set_ttl(struct conf_build *b, const struct conf_stmt *s, void *target)
     }
 }
 
+void set_stale_if_error(struct conf_build *b, const struct conf_stmt *s, void *target)
+{
+    static const char *const words[] = {"unverified"};
+    struct route_settings *r = target;
+
+    if (!conf_duration(b, &s->args[0], s->is->min, s->is->max, &r->stale_if_error)) {
+        conf_hint(b->d, "usage: stale_if_error %s", s->is->form);
+        return;
+    }
+    r->stale_unverified = s->n_args > 1 && conf_choice(b, &s->args[1], words, 1) == 0;
+}
+
 /* ---- scope, key, query ------------------------------------------------------------------ */
 
 static bool find_identity(struct conf_build *b, const struct conf_arg *arg, unsigned *index)

@@ -205,6 +205,17 @@ static void keep_stale(struct request *rq, struct entry *e, bool ok)
     rq->stale_ok = ok;
 }
 
+/* May an entry that nobody but the origin can confirm serve if the origin fails? Only where the
+ * route says `stale_if_error … unverified`. */
+static bool may_serve_unverified(const struct request *rq, const struct entry *e)
+{
+    if (!rq->route->stale_unverified) {
+        return false;
+    }
+    enum reuse r = policy_reuse(e, &rq->lookup, true, rq->worker->loop->wall);
+    return r == REUSE_STALE || r == REUSE_VALIDATE;
+}
+
 /* What the uncertain state makes of an entry; false: nothing, it is judged as usual. */
 static bool choose_uncertain(struct request *rq, const struct entry *e, struct lookup_choice *c)
 {
@@ -215,7 +226,8 @@ static bool choose_uncertain(struct request *rq, const struct entry *e, struct l
         return true;
     case TRUST_VALIDATE: break;
     }
-    *c = (struct lookup_choice){LOOKUP_KEEP, CACHE_MISS, REASON_UNCERTAIN, false};
+    *c = (struct lookup_choice){LOOKUP_KEEP, CACHE_MISS, REASON_UNCERTAIN,
+                                may_serve_unverified(rq, e)};
     return true;
 }
 
@@ -247,8 +259,9 @@ void lookup_choose(struct request *rq, struct entry *e, struct lookup_choice *c)
     }
     if (valid == JOURNAL_UNVERIFIED) {
         /* Redis lost or changed its journal: nobody can say whether this is current but the
-         * origin, and if that fails neither may we. */
-        *c = (struct lookup_choice){LOOKUP_KEEP, CACHE_MISS, REASON_UNCERTAIN, false};
+         * origin. */
+        *c = (struct lookup_choice){LOOKUP_KEEP, CACHE_MISS, REASON_UNCERTAIN,
+                                    may_serve_unverified(rq, e)};
         return;
     }
     if (choose_uncertain(rq, e, c)) {

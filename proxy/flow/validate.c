@@ -15,11 +15,18 @@
  * invalidated since then may not. */
 static bool may_stand_in(struct request *rq)
 {
-    if (rq->stale == NULL || !rq->stale_ok || trust_in(rq, rq->stale) != TRUST) {
+    if (rq->stale == NULL || !rq->stale_ok) {
         return false;
     }
     enum journal_verdict valid = journal_check(rq->worker->node->journal, rq->stale);
-    return valid == JOURNAL_VALID || valid == JOURNAL_SOFT;
+    if (valid == JOURNAL_INVALID) {
+        return false;
+    }
+    if (valid != JOURNAL_UNVERIFIED && trust_in(rq, rq->stale) == TRUST) {
+        return true;
+    }
+    rq->uncertain = rq->uncertain || rq->route->stale_unverified;
+    return rq->route->stale_unverified;
 }
 
 bool fill_prefers_stale(struct request *rq, int status)

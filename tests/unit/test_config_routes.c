@@ -208,7 +208,7 @@ static void test_route_values(void **state)
                   " compress 1kb; max_object 3mb; etag on; client_cache_control honor\n"
                   " forward_headers +X-Feature +x-b; forward_headers +X-C; jitter 10%\n"
                   " header set X-A \"a b\"; header remove Server; header add X-C c\n"
-                  " max_body off; retry 0; log off; stale 1d; stale_if_error 2d\n"
+                  " max_body off; retry 0; log off; stale 1d; stale_if_error 2d unverified\n"
                   "}\n"
                   "route GET /ws { upgrade websocket }\n"
                   "route POST /w { invalidate all; settle 2s; max_body 2gb }\n");
@@ -237,6 +237,8 @@ static void test_route_values(void **state)
     assert_int_equal(r->headers[1].kind, HEADER_REMOVE);
     assert_str(r->headers[1].name, "Server");
     assert_int_equal(r->headers[2].kind, HEADER_ADD);
+    assert_int_equal(r->stale_if_error, 172800000);
+    assert_true(r->stale_unverified);
     assert_int_equal(r->max_body, SETTINGS_UNLIMITED);
     assert_int_equal(r->retry, 0);
     assert_false(r->access_log);
