@@ -40,20 +40,33 @@ static void hash_between(const char *open, const char *close, char out[HASH_TEXT
     EVP_EncodeBlock((unsigned char *)out, digest, 32);
 }
 
-/* The page says itself whether it has to ask for a token, so that it need not try without. */
+/* What the page has to know before it asks anything: whether a token is needed, and which
+ * endpoints there are. All of it is ours: no byte needs escaping. */
+static void describe(const struct admin_call *call, struct strbuf *out)
+{
+    bool needed = call->plane->token_needed || call->routed;
+    strbuf_addf(out, "<meta name=\"larder-plane\" data-token=\"%s\" data-endpoints=\"",
+                needed ? "needed" : "none");
+    for (size_t i = 0; i < n_endpoints; i++) {
+        if ((endpoints[i].methods & ADMIN_GET) != 0) {
+            strbuf_addf(out, "%s ", endpoints[i].path);
+        }
+    }
+    strbuf_add_str(out, STR("\">"));
+}
+
 static void render(const struct admin_call *call, struct strbuf *out)
 {
-    static const char needed[] = "name=\"larder-token\" content=\"needed\"";
+    static const struct str mark = {"<!-- @PLANE@ -->", 16};
     struct str all = page();
-    const char *at = memmem(all.p, all.n, needed, sizeof(needed) - 1);
-    if (at == NULL || call->plane->token_needed || call->routed) {
-        strbuf_add_str(out, all);
-        return;
+    const char *at = memmem(all.p, all.n, mark.p, mark.n);
+    if (at == NULL) {
+        abort();
     }
     size_t before = (size_t)(at - all.p);
     strbuf_add(out, all.p, before);
-    strbuf_add_str(out, STR("name=\"larder-token\" content=\"none\""));
-    strbuf_add_str(out, str_skip(all, before + sizeof(needed) - 1));
+    describe(call, out);
+    strbuf_add_str(out, str_skip(all, before + mark.n));
 }
 
 void endpoint_dashboard(struct admin_call *call)

@@ -29,7 +29,7 @@ static void test_whole(void **state)
     assert_non_null(find("color-scheme: light dark;"));
     assert_null(find("@STYLE@"));
     assert_null(find("@SCRIPT@"));
-    assert_non_null(find("<meta name=\"larder-token\" content=\"needed\">"));
+    assert_non_null(find("<!-- @PLANE@ -->\n"));
 }
 
 /* One style and one script, by whose hashes the policy knows them; no third way to run or load

@@ -122,26 +122,43 @@ class Refused extends Error {
   }
 }
 
-/* The JSON of an endpoint; Refused for an answer that is an error, TypeError without one. */
-async function ask(path, method = 'GET', body = undefined) {
+class Unreachable extends Error {}
+
+async function send(path, method, body) {
   const headers = { Accept: 'application/json' };
   const token = kept.get(tab, TOKEN);
   if (token) headers.Authorization = `Bearer ${token}`;
   if (body !== undefined) headers['Content-Type'] = 'application/json';
-  const answer = await fetch(root + path, {
-    method, headers, body: body === undefined ? undefined : JSON.stringify(body),
-    cache: 'no-store', credentials: 'omit', redirect: 'error',
-    signal: AbortSignal.timeout(method === 'GET' ? 8000 : 60000),
-  });
-  const json = await answer.json().catch(() => ({}));
-  if (!answer.ok && !(path === 'health' && json.status)) {
+  try {
+    const answer = await fetch(root + path, {
+      method, headers, body: body === undefined ? undefined : JSON.stringify(body),
+      cache: 'no-store', credentials: 'omit', redirect: 'error',
+      signal: AbortSignal.timeout(method === 'GET' ? 8000 : 60000),
+    });
+    return [answer, await answer.json().catch(() => ({}))];
+  } catch (e) {
+    throw new Unreachable(String(e.message));
+  }
+}
+
+/* The JSON of an endpoint. Throws Refused for an answer that is an error (but not for the health
+ * of what is down, which says so with 503), Unreachable when there is no answer. */
+async function ask(path, method = 'GET', body = undefined) {
+  const [answer, json] = await send(path, method, body);
+  if (!answer.ok && !(path === 'health' && typeof json.status === 'string')) {
     throw new Refused(answer.status, json.detail || json.title || `status ${answer.status}`);
   }
   return json;
 }
 
-/* The same for what an older or smaller Larder may not have: null then. */
+/* What the plane has of endpoints is in the page; what it lacks is not asked for: null. */
+const plane = document.querySelector('meta[name="larder-plane"]').dataset;
+const endpoints = plane.endpoints.split(' ');
+const has = (path) => endpoints.includes(`/${path.split('?')[0]}`);
+
+/* What may be refused without harm to the rest: null then. */
 async function askMaybe(path) {
+  if (!has(path)) return null;
   try {
     return await ask(path);
   } catch (e) {

@@ -49,10 +49,10 @@ const chart = {
   },
 };
 
-/* The smallest of 1, 2, 5 × 10^n that is not below v. */
+/* The next round number that is not below v, and whose half is round too. */
 function niceCeiling(v) {
   const power = 10 ** Math.floor(Math.log10(v));
-  return [1, 2, 5, 10].map((f) => f * power).find((c) => c >= v * 0.999);
+  return [1, 2, 3, 4, 6, 8, 10].map((f) => f * power).find((c) => c >= v * 0.999);
 }
 
 function chartScale() {

@@ -103,7 +103,8 @@ const p99 = (h) => (h && h.count > 0 ? h.p99 : null);
 /* Title, what it is sorted by, and its cell. */
 const COLUMNS = [
   ['Route', null, (r) => {
-    const cell = el('td', { title: r.route }, el('span', { class: 'mono' }, String(r.route)));
+    const name = r.site ? `${r.site} ${r.route}` : String(r.route);
+    const cell = el('td', { title: name }, el('span', { class: 'mono' }, name));
     if (r.type) cell.append(el('span', { class: 'type' }, String(r.type)));
     return cell;
   }],
@@ -269,6 +270,7 @@ function showParts(stats) {
 
 function showTop(top, onClear) {
   const keys = (top && top.keys) || [];
+  $('keys').closest('section').hidden = !has('top');
   const most = Math.max(1, ...keys.map((k) => number(k.hits)));
   showList('keys', keys.slice(0, 8).map((k) => {
     const button = el('button', { type: 'button', class: 'mini act', 'aria-label': `Clear ${k.name}` }, 'Clear');
@@ -285,6 +287,7 @@ const requests = [];
 let logAll = false;
 
 function showLog(log) {
+  $('log').closest('section').hidden = !has('log');
   requests.unshift(...((log && log.requests) || []).slice().reverse());
   requests.length = Math.min(requests.length, 400);
   const shown = requests.filter((r) => logAll || r.cache !== 'HIT').slice(0, 14);

@@ -99,10 +99,16 @@ function failed(e) {
     showLogin(kept.get(tab, TOKEN) ? 'This token was not accepted.' : '');
     return false;
   }
-  page.lost = page.lost || Date.now();
   $('board').classList.add('old');
-  showLink(e instanceof Refused ? `Refused: ${e.message}` : `Disconnected since ${clock(page.lost)}, trying again`, true);
-  if ($('board').hidden && $('login').hidden) showLink('Larder does not answer, trying again', true);
+  if (e instanceof Refused) {
+    showLink(`Refused: ${e.message}`, true);
+  } else if (e instanceof Unreachable) {
+    page.lost = page.lost || Date.now();
+    showLink(`Disconnected since ${clock(page.lost)}, trying again`, true);
+  } else {
+    showLink('This page failed; the browser’s console says how', true);
+    console.error(e);
+  }
   return true;
 }
 
@@ -169,8 +175,7 @@ function start() {
     if (document.hidden) clearTimeout(page.timer);
     else if ($('login').hidden) round();
   });
-  const needed = document.querySelector('meta[name="larder-token"]').content === 'needed';
-  if (needed && !kept.get(tab, TOKEN)) {
+  if (plane.token === 'needed' && !kept.get(tab, TOKEN)) {
     showLogin('');
     return;
   }
