@@ -158,6 +158,11 @@ def clear(browser, kind, text, go=True):
     browser.wait(lambda: browser.shown("#clear-ask"), "the question")
 
 
+def cleared(browser):
+    browser.wait(lambda: browser.shown("#clear-result"), "the result")
+    assert browser.text("#clear-result").startswith("Cleared.")
+
+
 def test_clear(site, chromium):
     def cache(target):
         return site.proxy.get(target).header("x-cache")
@@ -174,26 +179,26 @@ def test_clear(site, chromium):
     assert not chromium.shown("#clear") and cache("/api/products/7") == "HIT"
     clear(chromium, "pattern", "products:item:*")
     chromium.click("#clear-go")
-    chromium.wait(lambda: chromium.text("#clear-result").startswith("Cleared."), "the result")
+    cleared(chromium)
     assert "Journal position" in chromium.text("#clear-result")
     assert cache("/api/products/7") == "MISS" and cache("/api/products?page=1") == "HIT"
     chromium.click("#clear-cancel")
     clear(chromium, "type", "product")
     chromium.click("#clear-go")
-    chromium.wait(lambda: chromium.text("#clear-result").startswith("Cleared."), "the result")
+    cleared(chromium)
     assert cache("/api/products?page=1") == "MISS"
     chromium.click("#clear-cancel")
     # What Larder refuses is said.
     clear(chromium, "type", "unknown")
     chromium.click("#clear-go")
-    chromium.wait(lambda: "Refused: no route has the type" in chromium.text("#clear-result"),
-                  "the refusal")
+    chromium.wait(lambda: chromium.shown("#clear-result"), "the refusal")
+    assert "Refused: no route has the type" in chromium.text("#clear-result")
     assert "404" in chromium.console()[0]["message"]
     chromium.click("#clear-cancel")
     assert cache("/api/products/8") == "MISS" and cache("/api/products/8") == "HIT"
     clear(chromium, "all", "")
     chromium.click("#clear-go")
-    chromium.wait(lambda: chromium.text("#clear-result").startswith("Cleared."), "the result")
+    cleared(chromium)
     assert cache("/api/products/8") == "MISS"
     only(chromium, site.url)
 
