@@ -117,6 +117,6 @@ def test_partitioned_replica(group, race):
         time.sleep(0.2)
         group.master().kill()
         replica.resume()
-        eventually(lambda: group.master() is replica and replica.info("role") == "master", 30,
+        eventually(lambda: group.master() is replica and replica.info("role") == "master", 90,
                    "the replica is promoted")
     run(group, race, failover, max(1, FAILOVERS // 10))

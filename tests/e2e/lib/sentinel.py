@@ -20,10 +20,10 @@ NAME = "larder"
 # A sentinel asks now and then only; for tests, all the time (milliseconds). After four times
 # PUBLISH-PERIOD the others undo a promotion that they have not heard of.
 PERIODS = {"INFO-PERIOD": 100, "PING-PERIOD": 50, "ASK-PERIOD": 100, "PUBLISH-PERIOD": 500,
-           "ELECTION-TIMEOUT": 500, "MIN-LINK-RECONNECT-PERIOD": 200}
+           "ELECTION-TIMEOUT": 2000, "MIN-LINK-RECONNECT-PERIOD": 200}
 OPTIONS = [("repl-diskless-sync-delay", "0"), ("repl-ping-replica-period", "1"),
            ("repl-timeout", "5"), ("repl-backlog-size", "4mb")]
-SLOW = 30  # seconds; for anything that usually takes less than two
+SLOW = 90  # seconds; for anything that usually takes less than two
 
 
 class Sentinel:
@@ -71,7 +71,7 @@ class Sentinel:
 
 
 class Sentinels:
-    def __init__(self, folder, down_after=500):
+    def __init__(self, folder, down_after=700):
         self.servers = []
         self.sentinels = []
         try:
