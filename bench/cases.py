@@ -277,10 +277,11 @@ class Keyspace:
         return self.slow()
 
     def slow(self):
-        """(entries of Redis's slow log, longest in ms); empties it."""
+        """(entries of Redis's slow log, longest in ms, its command); empties it."""
         log = self.redis.call("SLOWLOG", "GET", -1)
         self.redis.call("SLOWLOG", "RESET")
-        return len(log), max((entry[2] / 1000 for entry in log), default=0.0)
+        worst = max(log, key=lambda entry: entry[2], default=None)
+        return (len(log), worst[2] / 1000, worst[3][0].decode()) if worst else (0, 0.0, "")
 
     def by_hand(self, how):
         """What applications do without Larder: find ten names by pattern and delete them."""

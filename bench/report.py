@@ -121,15 +121,14 @@ def print_latency(table):
     print(f"  {'':46}{'p50 µs':>12}{'p99 µs':>12}")
     rows = {name: {key: median_of(rounds, key) for key in ("p50", "p99")}
             for name, rounds in table["rounds"].items()}
-    plain = rows["write that invalidates nothing"]
-    for name in [name for name in rows if name.startswith("write that invalidates,")]:
-        rows[f"  of this added, {name.partition(', ')[2]}"] = {
-            key: rows[name][key] - plain[key] for key in plain}
+    plain = rows["write that invalidates nothing"]["p50"]
     for name, row in (rows | table["by_hand"]).items():
-        print(f"  {name:46}{row['p50'] / 1000:>12.1f}{row['p99'] / 1000:>12.1f}")
+        added = f"   ({(row['p50'] - plain) / 1000:.1f} of it for the invalidation)"
+        print(f"  {name:46}{row['p50'] / 1000:>12.1f}{row['p99'] / 1000:>12.1f}"
+              f"{added if name.startswith('write that invalidates,') else ''}")
     print("  Redis's slow log (commands over 10 ms):")
-    for name, (count, longest) in table["slow"].items():
-        text = f"{count} entries, the longest {longest:.0f} ms" if count else "empty"
+    for name, (count, longest, command) in table["slow"].items():
+        text = f"{count} entries, the longest {longest:.0f} ms ({command})" if count else "empty"
         print(f"    {name:44}{text}")
 
 
