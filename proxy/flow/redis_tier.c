@@ -191,3 +191,8 @@ const struct lease_counters *redis_tier_leases(const struct redis_tier *t)
 {
     return &t->leases;
 }
+
+struct redis *redis_worker_redis(struct redis_worker *w)
+{
+    return w->redis;
+}

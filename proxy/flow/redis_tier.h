@@ -19,6 +19,7 @@
 #include "settings.h"
 
 struct redis_tier;
+struct redis;
 struct redis_worker;
 struct resolver;
 
@@ -60,6 +61,7 @@ struct redis_worker *redis_worker_new(struct redis_tier *t, struct loop *loop)
     __attribute__((warn_unused_result));
 void redis_worker_free(struct redis_worker *w);
 struct l2 *redis_worker_l2(struct redis_worker *w);
+struct redis *redis_worker_redis(struct redis_worker *w);
 /* NULL when they are off. */
 struct leases *redis_worker_leases(struct redis_worker *w);
 
