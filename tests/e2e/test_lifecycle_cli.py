@@ -5,6 +5,7 @@ import json
 import pytest
 
 from lib.larder import run_cli
+from lib.wait import eventually
 
 GOOD = """
 listen 127.0.0.1:8080
@@ -105,6 +106,8 @@ def test_reload_by_pid_file(larder, origin, tmp_path):
     route GET /a { upstream main; scope public; ttl 1m }
     """
     proxy = larder(conf, origin=origin.url)
+    # It is written when all is ready, which is after the listener.
+    eventually(lambda: (tmp_path / "larder.pid").read_text().endswith("\n"), 15)
     r = run_cli("reload", "-c", proxy.conf_path)
     assert r.returncode == 0 and str(proxy.pid) in r.stdout
     proxy.reload(conf, wait="reload done")
