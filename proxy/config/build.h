@@ -215,7 +215,8 @@ void conf_check_all(struct conf_build *b);
 void conf_check_cors(struct conf_build *b, const struct route_settings *r,
                      const struct conf_route *x);
 
-/* set_refresh.c: can what `refresh` asks for be fetched? Fills in the path where none is named. */
+/* set_refresh.c: can what `refresh` asks for be fetched? Fills in the path where none is named.
+ */
 void conf_check_refresh(struct conf_build *b, struct route_settings *r,
                         const struct conf_route *x);
 
