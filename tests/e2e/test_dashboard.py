@@ -305,3 +305,28 @@ def test_hidden_and_disconnected(larder, origin, chromium):
     chromium.wait(lambda: is_live(chromium), "the connection")
     assert chromium.text("[data-stat=total_requests]") == "0"
     chromium.console()  # the refused connections
+
+
+def test_refresh(larder, origin, chromium):
+    origin.default = answer(200, b"report")
+    admin = free_port()
+    larder("""
+admin 127.0.0.1:%ADMIN%
+hosts localhost
+upstream main %UP%
+route GET /report { upstream main; ttl 1h; scope public; refresh 1h }
+""", admin=admin, up=origin.url)
+    origin.wait_requests(1, "/report", timeout=20)  # at the start
+    chromium.open(f"http://127.0.0.1:{admin}/")
+    chromium.wait(lambda: chromium.shown("#open-refresh"), "the button")
+    chromium.click("#open-refresh")
+    assert "GET /report" in chromium.text("#refresh-route")
+    assert "every 1\u202fh" in chromium.text("#refresh-about")
+    chromium.click("#refresh-go")
+    chromium.wait(lambda: chromium.shown("#refresh-ask"), "the question")
+    assert origin.count("/report") == 1  # nothing happens before the answer
+    chromium.click("#refresh-go")
+    chromium.wait(lambda: chromium.shown("#refresh-result"), "the result")
+    assert chromium.text("#refresh-result").startswith("Started.")
+    origin.wait_requests(2, "/report", timeout=20)
+    only(chromium, f"http://127.0.0.1:{admin}/")
