@@ -322,6 +322,7 @@ struct route_settings {
     bool invalidate_soft; /* soft=on */
     msec_t settle;        /* settle D; 0 */
 
+    bool admin;             /* admin: served by the admin plane, which is its upstream */
     bool upgrade_websocket; /* upgrade websocket */
     int64_t max_body;       /* max_body SIZE, bytes */
     struct timeout_settings timeout;

@@ -25,6 +25,7 @@
 #include "admin/plane_state.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "flow/route.h"
 
 #define CONNECTIONS_MAX 64
 #define BACKLOG         64
@@ -264,6 +265,28 @@ static void read_fields(struct admin_call *call, struct evhttp_request *req)
 }
 
 /* Who: the address, or the user on the other side of a Unix socket. */
+/* Through a route of the data port? Whoever else sends this field only makes it harder for
+ * himself: the token is needed then. */
+static void read_route(struct admin_call *call)
+{
+    struct str value, proto, from;
+    struct addr ip;
+    bool once = call_single(call, ROUTE_ADMIN_FIELD, &value);
+    if (once && value.p == NULL) {
+        return;
+    }
+    call->routed = true;
+    call->prefix = once ? value : STR("/");
+    call->secure =
+        call_single(call, "X-Forwarded-Proto", &proto) && str_eq(proto, STR("https"));
+    if (call_single(call, "X-Forwarded-For", &from)) {
+        from = str_trim(str_make(from.p, str_index(from, ',')));
+        if (addr_from_ip(from, &ip)) {
+            call->peer = arena_printf(&call->arena, "%.*s by a route", STR_ARG(from));
+        }
+    }
+}
+
 static void read_peer(struct admin_call *call, int fd)
 {
     struct addr peer = {.len = sizeof(peer.u.ss)};
@@ -380,6 +403,7 @@ static void on_request(struct evhttp_request *req, void *arg)
     read_method(call, req);
     read_fields(call, req);
     read_peer(call, bufferevent_getfd(c->bev));
+    read_route(call);
     call->target = str_from(evhttp_request_get_uri(req));
     call->body.n = evbuffer_get_length(in);
     call->body.p = (const char *)evbuffer_pullup(in, -1);

@@ -46,9 +46,7 @@ static void drop_calls(struct plane *p)
     struct admin_call *next;
     for (struct admin_call *call = p->calls; call != NULL; call = next) {
         next = call->next;
-        if (!call->routed) {
-            call_lost(call);
-        }
+        call_lost(call);
     }
 }
 

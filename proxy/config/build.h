@@ -152,7 +152,7 @@ conf_setter set_listen, set_debug_token, set_proxy_protocol_from, set_workers, s
     set_timeout, set_header, set_cors, set_alert;
 conf_setter set_admin;
 conf_setter set_cost;
-conf_setter set_credential, set_refresh, set_stale_if_error;
+conf_setter set_credential, set_refresh, set_stale_if_error, set_route_admin;
 
 /* Names of a site, from `hosts` and `host`. */
 void conf_add_hosts(struct conf_build *b, const struct conf_arg *args, size_t n,
@@ -219,6 +219,10 @@ void conf_check_cors(struct conf_build *b, const struct route_settings *r,
  */
 void conf_check_refresh(struct conf_build *b, struct route_settings *r,
                         const struct conf_route *x);
+
+/* set_route_admin.c: gives an `admin` route its upstream. After all routes are resolved. */
+void conf_check_route_admin(struct conf_build *b, struct route_settings *r,
+                            const struct conf_route *x);
 
 /* Warnings about keys that collide and globs that miss or reach too far. */
 void conf_check_names(struct conf_build *b);

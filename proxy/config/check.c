@@ -227,6 +227,7 @@ void conf_check_all(struct conf_build *b)
         check_equal_routes(b, i);
         for (size_t k = 0; k < b->s->sites[i].n_routes; k++) {
             check_targets(b, &b->s->sites[i].routes[k], &b->sites[i].routes[k]);
+            conf_check_route_admin(b, &b->s->sites[i].routes[k], &b->sites[i].routes[k]);
         }
     }
     if (!upstreams && !b->garbled) {

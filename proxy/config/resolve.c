@@ -168,6 +168,10 @@ static void resolve_route(struct conf_build *b, const struct conf_stmt *s,
     add_level(&l, type);
     add_defaults(b, &l);
     apply_levels(b, &l, r, x->valid);
+    if (r->admin) {
+        r->ttl_mode = TTL_NONE; /* whatever `defaults` say */
+        x->upstream_given = true;
+    }
     if (x->valid) {
         conf_check_cors(b, r, x);
         set_route_name(b, s, r);

@@ -289,13 +289,28 @@ static void write_framing(const struct request *rq, struct strbuf *out)
     }
 }
 
-static void write_fields(const struct msg *m, struct strbuf *out)
+static void write_fields(const struct request *rq, const struct msg *m, struct strbuf *out)
 {
     for (size_t i = 0; i < m->n_fields; i++) {
-        if (!is_ours(m, &m->fields[i])) {
-            h1_write_field(out, m->fields[i].name, m->fields[i].value);
+        const struct field *f = &m->fields[i];
+        if (!is_ours(m, f) && !(rq->route->admin && str_ieq(f->name, STR(ROUTE_ADMIN_FIELD)))) {
+            h1_write_field(out, f->name, f->value);
         }
     }
+}
+
+/* Tells the admin plane through which route a request comes: its path without what varies. */
+static void write_admin_prefix(const struct request *rq, struct strbuf *out)
+{
+    struct str path = rq->route->path;
+    size_t n = 0;
+    while (n < path.n && path.p[n] != '{' && path.p[n] != '*') {
+        n++;
+    }
+    while (n < path.n && n > 0 && path.p[n - 1] == '/') {
+        n--;
+    }
+    h1_write_field(out, STR(ROUTE_ADMIN_FIELD), n > 0 ? str_make(path.p, n) : STR("/"));
 }
 
 /* The stored validators (RFC 9111 4.3.1): the origin may confirm what is here, but not what a
@@ -331,7 +346,10 @@ struct str forward_head(struct request *rq, enum forward_mode mode)
     out->n = 0;
     write_target(rq, mode, out);
     h1_write_field(out, STR("Host"), host);
-    write_fields(m, out);
+    write_fields(rq, m, out);
+    if (rq->route->admin) {
+        write_admin_prefix(rq, out);
+    }
     if (mode == FORWARD_FILL) {
         write_validators(rq, out);
     }

@@ -24,6 +24,9 @@
 
 struct route_table;
 
+/* Request field that an `admin` route adds for the admin plane: the fixed part of its path. */
+#define ROUTE_ADMIN_FIELD "X-Larder-Admin-Route"
+
 /* What route_find() found. */
 struct route_match {
     const struct route_settings *route;     /* NULL: none; the caller uses site->fallback */

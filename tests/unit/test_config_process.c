@@ -333,7 +333,6 @@ static void test_not_available_yet(void **state)
         {"rate_limit 100/15m\n", "`rate_limit` is not available in this version", NULL, 0},
         {"security_headers on\n", "`security_headers` is not available in this version", NULL,
          0},
-        {"route GET /x { admin }\n", "`admin` is not available in this version", NULL, 0},
     };
 
     (void)state;
