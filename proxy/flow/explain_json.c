@@ -161,6 +161,17 @@ static void add_tier(cJSON *root, const char *name, const struct explanation *x,
 
 /* ---- what follows ----------------------------------------------------------------------- */
 
+/* A write's own pattern and its path's are often the same. */
+static bool said_before(const struct record *list, size_t i)
+{
+    for (size_t k = 0; k < i; k++) {
+        if (list[k].kind == list[i].kind && str_eq(list[k].text, list[i].text)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void add_invalidates(cJSON *root, const struct explanation *x)
 {
     static const char *const kinds[] = {
@@ -170,6 +181,9 @@ static void add_invalidates(cJSON *root, const struct explanation *x)
     cJSON *list = cJSON_AddArrayToObject(root, "invalidates");
     struct strbuf text = {0};
     for (size_t i = 0; i < x->n_records; i++) {
+        if (said_before(x->records, i)) {
+            continue;
+        }
         text.n = 0;
         strbuf_addf(&text, "%s%.*s", kinds[x->records[i].kind], STR_ARG(x->records[i].text));
         json_push_text(list, strbuf_str(&text));

@@ -123,8 +123,7 @@ static void say_forward(const struct explanation *x, struct strbuf *out)
     add_upstream(x, "forwarded to upstream", out);
     strbuf_add_str(out, STR(", unchanged; nothing is looked up or stored"));
     if (x->n_records > 0) {
-        strbuf_addf(out, "; if it succeeds, %zu pattern%s %s invalidated", x->n_records,
-                    x->n_records == 1 ? "" : "s", x->n_records == 1 ? "is" : "are");
+        strbuf_add_str(out, STR("; if it succeeds, what `invalidates` lists is invalidated"));
     }
 }
 
