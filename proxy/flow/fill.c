@@ -15,6 +15,7 @@
 #include "flow/forward.h"
 #include "flow/node.h"
 #include "flow/redis_tier.h"
+#include "flow/refresh.h"
 #include "flow/reply.h"
 #include "flow/request.h"
 #include "flow/request_stats.h"
@@ -202,6 +203,7 @@ static void on_head(struct fetch *f, const struct msg *m)
         return; /* on_done freshens the stored answer */
     }
     if (fill_prefers_stale(rq, m->status)) {
+        refresh_run_fail(rq, REASON_STATUS);
         fill_give_up(rq, FETCH_BAD);
         return;
     }
@@ -457,6 +459,9 @@ static void on_done(struct fetch *f)
 static void on_failed(struct fetch *f, enum fetch_error e)
 {
     struct request *rq = fetch_owner(f);
+    enum reason reason;
     request_stats_failed(rq, e);
+    (void)exchange_error_status(e, &reason);
+    refresh_run_fail(rq, reason);
     fill_give_up(rq, e);
 }

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/str.h"
+#include "cache/reason.h"
 #include "flow/node.h"
 
 struct refresh;
@@ -127,6 +128,9 @@ struct refresh_run {
 void refresh_run_start(struct refresh_run *run);
 
 struct request;
+
+/* If the request is a refresh: its fetch has failed, for this reason. Worker. */
+void refresh_run_fail(struct request *rq, enum reason reason);
 
 /* The request that fetched is about to be freed: the run has ended. Worker. */
 void refresh_run_end(struct request *rq);

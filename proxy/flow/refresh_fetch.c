@@ -33,6 +33,13 @@ static void fail(struct refresh_run *run, struct str reason)
     run->result = REFRESH_FAILED;
 }
 
+void refresh_run_fail(struct request *rq, enum reason reason)
+{
+    if (rq->refreshing != NULL) {
+        fail(rq->refreshing, reason_word(reason));
+    }
+}
+
 /* ---- the end ---------------------------------------------------------------------------- */
 
 void refresh_run_end(struct request *rq)

@@ -106,14 +106,18 @@ def test_routes(larder, origin):
 def test_config_shows_no_secret(larder, origin):
     secrets = {"S1": "the-secret-in-the-environment-0123456789", "PASSWORD": "pass-word"}
     conf = (f"admin 127.0.0.1:%ADMIN% token={TOKEN}\n"
-            "redis redis://someone:${PASSWORD}@127.0.0.1:1/0 prefix=x\n" +
+            "redis redis://someone:${PASSWORD}@127.0.0.1:1/0 prefix=x\n"
+            "debug_token the-debug-token-0123456789\n"
+            "credential service value=\"Bearer the-service-token\"\n"
+            "alert redis down url=http://127.0.0.1:1/the-hook secret=the-hook-secret-0123456789\n" +
             CONF.replace("another-secret-of-more-than-32-bytes", "${S1}"))
     port = free_port()
     proxy = larder(conf, env=secrets, origin=origin.url, admin=port)
     plane = Admin(port)
     eventually(plane.accepts, 15)
     text = plane.get("/config").json()["text"]
-    for secret in (TOKEN, "a-secret-of-more", *secrets.values(), "someone"):
+    for secret in (TOKEN, "a-secret-of-more", *secrets.values(), "someone", "the-debug-token",
+                   "the-service-token", "the-hook"):
         assert secret not in text
     assert "redis redis://***@127.0.0.1:1/0 prefix=x" in text
     assert "secret=***" in text and "token=***" in text and "hash_key value=***" in text

@@ -3,7 +3,7 @@ credential is replayed."""
 
 import json
 
-from lib.origin import Hang, answer
+from lib.origin import Hang, Reset, answer
 from lib.ports import free_port
 from lib.raw import fetch
 from lib.tokens import bearer, make_jwt
@@ -62,10 +62,11 @@ def test_a_failure_costs_nothing(larder, origin):
     proxy = start(larder, origin)
     eventually(lambda: jobs(proxy)["/pools"]["runs"], 15)
     good = proxy.get("/pools", HOST)
-    for bad in (answer(500, b"no"), answer(404, b"no"), answer(200, b"no", {"Cache-Control": "no-store"})):
+    for bad, why in ((answer(500, b"no"), "status"), (answer(404, b"no"), "status"),
+                     ([Reset()], "reset"),
+                     (answer(200, b"no", {"Cache-Control": "no-store"}), "no-store")):
         origin.route("/pools", bad)
-        before = jobs(proxy)["/pools"]["failures"]
-        eventually(lambda: jobs(proxy)["/pools"]["failures"] > before, 20)
+        eventually(lambda: jobs(proxy)["/pools"].get("reason") == why, 30)
         now = proxy.get("/pools", HOST)
         assert now.x_cache == "HIT" and now.status == 200, bad
     assert good.status == 200

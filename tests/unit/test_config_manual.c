@@ -91,6 +91,11 @@ static void test_rows_are_sound(void **state)
 
         check_value(o->kind, o->initial, o->min, o->max, o->size);
         assert_true(o->text[0] != '\0');
+        /* GET /config covers what is marked so. */
+        static const char *const secret[] = {"secret", "token", "password", "value"};
+        for (size_t k = 0; k < 4; k++) {
+            assert_true(strcmp(o->name, secret[k]) != 0 || strcmp(o->form, "SECRET") == 0);
+        }
         assert_ptr_equal(conf_option_find(o->directive, str_from(o->name)), o);
         assert_true(conf_takes_options(o->directive));
         per_directive =
