@@ -181,20 +181,6 @@ static enum step_result serve(struct request *rq, struct entry *e)
     return STEP_DONE;
 }
 
-/* Served stale: the client has its answer, and the request goes on in the background to refresh
- * the entry (once per name: the flight sees to that). */
-static enum step_result serve_stale(struct request *rq, struct entry *e)
-{
-    rq->stale = entry_ref(e);
-    request_decide(rq, rq->result, trust_mark(rq, rq->reason));
-    reply_entry(rq, e);
-    if (!join_refresh(rq, false)) {
-        return STEP_DONE;
-    }
-    request_finish(rq, false);
-    return STEP_WAIT;
-}
-
 /* Keeps an entry that may serve or validate later; takes over the reference. */
 static void keep_stale(struct request *rq, struct entry *e, bool ok)
 {
@@ -203,6 +189,20 @@ static void keep_stale(struct request *rq, struct entry *e, bool ok)
     }
     rq->stale = e;
     rq->stale_ok = ok;
+}
+
+/* Served stale: the client has its answer, and the request goes on in the background to refresh
+ * the entry (once per name: the flight sees to that). */
+static enum step_result serve_stale(struct request *rq, struct entry *e)
+{
+    keep_stale(rq, entry_ref(e), rq->stale_ok); /* one that memory held may be there already */
+    request_decide(rq, rq->result, trust_mark(rq, rq->reason));
+    reply_entry(rq, e);
+    if (!join_refresh(rq, false)) {
+        return STEP_DONE;
+    }
+    request_finish(rq, false);
+    return STEP_WAIT;
 }
 
 /* May an entry that nobody but the origin can confirm serve if the origin fails? Only where the

@@ -56,7 +56,8 @@ route GET /c { ttl 1h; scope public; key c }
 route POST /c { invalidate c }
 route GET /dead { upstream dead }
 """, admin=admin, redis=redis.url, up=origin.url, dead=dead)
-    for method, target in (("GET", "/c"), ("GET", "/c"), ("POST", "/c"), ("GET", "/dead")):
+    eventually(lambda: proxy.get("/c").x_cache == "HIT", 20)
+    for method, target in (("POST", "/c"), ("GET", "/c"), ("GET", "/dead")):
         proxy.request(method, target)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

@@ -53,3 +53,16 @@ def test_after_redis_lost_its_journal(redis, origin, nodes):
     redis.call("FLUSHALL")
     for node in nodes:
         assert served(node) == ("STALE", "uncertain")
+
+
+def test_what_memory_keeps_gives_way_to_what_redis_has(larder, redis, origin):
+    """Memory's entry can only validate, that of Redis may be served stale: both are let go."""
+    conf = CONF + "route GET /s/{id} { scope public; key s:{id}; ttl 1s; stale 60s }\n"
+    a, b = start_nodes(larder, redis, 2, conf, origin=origin.url)
+    eventually(lambda: seen(a.get("/s/1")) == ("HIT", None), 15)
+    redis.call("FLUSHALL")
+    eventually(lambda: seen(a.get("/no/9"))[0] == "HIT" and "a new epoch" in a.stderr(), 15)
+    eventually(lambda: b.get("/s/1") and redis.call("EXISTS", "shop:s:1"), 15)
+    eventually(lambda: seen(b.get("/s/1"))[0] == "STALE", 15)
+    assert a.get("/s/1").status == 200
+    eventually(lambda: seen(a.get("/s/1"))[0] in ("HIT", "STALE"), 15)
