@@ -88,10 +88,13 @@ void stream_start_tls(struct stream *s, SSL *ssl)
 void stream_tune(int fd)
 {
     int one = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+}
+
+static void bound_unsent(int fd)
+{
     int unsent = STREAM_UNSENT_MAX;
-    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) == 0) {
-        setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
-    }
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 }
 
 void stream_connect(struct stream *s, struct loop *l, const struct stream_ops *ops,
@@ -109,6 +112,7 @@ void stream_connect(struct stream *s, struct loop *l, const struct stream_ops *o
         return;
     }
     stream_tune(fd);
+    bound_unsent(fd);
     /* EAGAIN is a Unix socket's full backlog: nothing is under way then. */
     if (connect(fd, &to->u.sa, to->len) != 0 && errno != EINPROGRESS) {
         stream_fail(s, STREAM_REFUSED, errno);

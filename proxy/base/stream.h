@@ -81,12 +81,14 @@ struct stream {
     struct deferred deferred; /* error or TLS-pending delivery */
 };
 
-/* What the kernel holds of one TCP connection beyond what it could send already. By itself it
- * would take megabytes for each slow peer, and tell of progress only after megabytes. */
+/* What the kernel holds of a connection that stream_connect() opened beyond what it could send
+ * already. By itself it takes megabytes, and tells of progress only after megabytes: too late
+ * for the deadline of a slow peer. Clients' connections are left to it: large answers then cost
+ * a fifth less. */
 #define STREAM_UNSENT_MAX (128 * 1024)
 
-/* Sets a TCP socket up for streams: no delay, STREAM_UNSENT_MAX. What a listening socket
- * accepts inherits both. Nothing happens to other sockets. */
+/* Sets a TCP socket up for streams: no delay, which what a listening socket accepts inherits.
+ * Nothing happens to other sockets. */
 void stream_tune(int fd);
 
 /* Takes over a connected fd (non-blocking). ssl: a session made for this fd, or NULL; the

@@ -114,30 +114,6 @@ def test_answers_that_pile_up(proxy, origin):
     assert proxy.get("/hit", [("Host", "x")]).body == BIG
 
 
-def in_the_kernel(proxy):
-    """Bytes that the kernel holds to be sent to the proxy's clients."""
-    with open(f"/proc/{proxy.pid}/net/tcp") as f:
-        rows = [line.split() for line in f.readlines()[1:]]
-    return sum(int(r[4].split(":")[0], 16) for r in rows
-               if r[1].endswith(f":{proxy.port:04X}") and r[3] != "0A")
-
-
-@pytest.mark.parametrize("path", ["/hit", "/pass"])
-def test_the_kernel_does_not_hold_it_all_either(proxy, path):
-    """Left to itself it takes some four megabytes for each."""
-    clients = [ask(proxy, path) for _ in range(5)]
-    try:
-        eventually(lambda: in_the_kernel(proxy) > 5 * 100_000)
-        most = 0
-        for _ in range(20):
-            most = max(most, in_the_kernel(proxy))
-            time.sleep(0.02)
-        assert most < 5 * 600_000
-    finally:
-        for c in clients:
-            c.close()
-
-
 def test_waiting_for_the_origin_is_not_reading_slowly(proxy, origin):
     origin.route("/hang", [b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab", Hang()])
     with ask(proxy, "/hang") as c:

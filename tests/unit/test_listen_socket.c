@@ -16,7 +16,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/stream.h"
 #include "flow/listen_socket.h"
 
 static char dir[64];
@@ -105,9 +104,6 @@ static void test_tcp_workers(void **state)
     socklen_t len = sizeof(nodelay);
     getsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &nodelay, &len);
     assert_int_equal(nodelay, 1);
-    int unsent = 0;
-    getsockopt(accepted, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, &len);
-    assert_int_equal(unsent, STREAM_UNSENT_MAX);
     close(client);
     close(accepted);
 
