@@ -7,22 +7,18 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <cjson/cJSON.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include "admin/health_view.h"
+
 static void add_time(cJSON *object, const char *name, msec_t wall)
 {
-    time_t seconds = (time_t)(wall / 1000);
-    struct tm tm;
-    char text[32];
-    char whole[48];
-    gmtime_r(&seconds, &tm);
-    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(whole, sizeof(whole), "%s.%03dZ", text, (int)(wall % 1000));
-    cJSON_AddStringToObject(object, name, whole);
+    char text[HEALTH_TIME_MAX];
+    health_time(wall, text);
+    cJSON_AddStringToObject(object, name, text);
 }
 
 static const char *kind_name(enum alert_kind kind)
