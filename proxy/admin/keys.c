@@ -3,7 +3,8 @@
  * turns of the control thread's loop, which has other calls to answer; a page ends when it is
  * full, or after a second, and the cursor in it says where the next one begins.
  *
- * Cursors are texts for their maker only: "l1.SHARD.PLACE.SKIP", "l2.CURSOR.SKIP".
+ * Cursors are texts for their maker only: "l1.SHARD.PLACE.SKIP", and for Redis
+ * "l2.SLOT.CONNECTION.CURSOR.SKIP" (struct keys_scan_place).
  */
 #include "admin/keys.h"
 
@@ -18,6 +19,7 @@
 #include "admin/table.h"
 #include "base/mem.h"
 #include "cache/glob.h"
+#include "cache/redis_slots.h"
 #include "flow/node.h"
 
 #define LIMIT_DEFAULT  100
@@ -60,6 +62,11 @@ void keys_page_end(struct keys_page *page, const char *cursor)
         } else {
             cJSON_AddNullToObject(page->tree, "cursor");
         }
+        if (page->missing[0] != '\0') {
+            cJSON_AddStringToObject(page->tree, "missing", page->missing);
+        } else {
+            cJSON_AddNullToObject(page->tree, "missing");
+        }
         admin_json(page->call, 200, page->tree);
         page->tree = NULL;
     }
@@ -82,7 +89,7 @@ static void end_memory(struct keys_page *page, bool more)
                  page->place.shard, page->place.at, page->place.skip);
         keys_page_end(page, cursor);
     } else if (page->l2_too) {
-        keys_page_end(page, "l2.0.0");
+        keys_page_end(page, "l2.0.0.0.0");
     } else {
         keys_page_end(page, NULL);
     }
@@ -114,6 +121,10 @@ static void on_gone(void *ctx)
 {
     struct keys_page *page = ctx;
     page->call = NULL;
+    if (page->scanning != NULL) { /* else there is mail on its way */
+        keys_scan_stop(page);
+        page_free(page);
+    }
 }
 
 /* Where the page begins; false for what was never given out. */
@@ -121,6 +132,7 @@ static bool read_cursor(struct keys_page *page, const char *text)
 {
     int end = 0;
     struct l1_place *p = &page->place;
+    struct keys_scan_place *s = &page->scan;
     if (text == NULL) {
         return true;
     }
@@ -130,9 +142,9 @@ static bool read_cursor(struct keys_page *page, const char *text)
         return true;
     }
     page->l1 = false;
-    return sscanf(text, "l2.%" SCNu64 ".%" SCNu64 "%n", &page->scan, &page->scan_skip, &end) ==
-               2 &&
-           text[end] == '\0' && page->l2_too;
+    return sscanf(text, "l2.%" SCNu64 ".%" SCNu64 ".%" SCNu64 ".%" SCNu64 "%n", &s->slot,
+                  &s->connection, &s->cursor, &s->skip, &end) == 4 &&
+           text[end] == '\0' && s->slot < REDIS_SLOTS && page->l2_too;
 }
 
 static struct keys_page *page_new(struct admin_call *call)
@@ -144,11 +156,11 @@ static struct keys_page *page_new(struct admin_call *call)
     page->call = call;
     page->node = x->node;
     page->loop = x->loop;
-    page->worker = x->workers[0];
     page->limit = LIMIT_DEFAULT;
     page->pattern = pattern != NULL ? str_dup(str_from(pattern)) : NULL;
     page->l1 = tier == NULL || strcmp(tier, "l1") == 0;
-    page->l2_too = keys_scan_possible(page) && (tier == NULL || strcmp(tier, "l2") == 0);
+    page->l2_only = !page->l1;
+    page->l2_too = x->node->redis != NULL && (tier == NULL || page->l2_only);
     page->until = x->loop->now + PAGE_MS;
     page->tree = cJSON_CreateObject();
     page->keys = cJSON_AddArrayToObject(page->tree, "keys");
@@ -178,7 +190,7 @@ void endpoint_keys(struct admin_call *call)
         return;
     }
     if (!page->l1 && !page->l2_too) {
-        keys_page_fail(page, 501, keys_scan_why_not(page));
+        keys_page_fail(page, 501, "there is no Redis in the configuration");
         return;
     }
     admin_keep(call, on_gone, page);

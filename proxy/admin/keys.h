@@ -1,6 +1,6 @@
 /*
  * A page of GET /keys on its way, shared by keys.c (memory) and keys_scan.c (Redis). Private to
- * admin/keys*.c.
+ * admin/keys*.c; control thread only.
  */
 #ifndef ADMIN_KEYS_H
 #define ADMIN_KEYS_H
@@ -14,21 +14,30 @@
 struct admin_call;
 struct cJSON;
 struct node;
-struct worker;
+struct scan;
+
+/* Where a scan of Redis goes on. */
+struct keys_scan_place {
+    uint64_t slot;       /* of a cluster: the first one of the master that is scanned */
+    uint64_t connection; /* that gave the cursor: it means nothing to another server … */
+    uint64_t cursor;     /* … and this is it */
+    uint64_t skip;       /* names of its answer that were given out before */
+};
 
 struct keys_page {
     struct mail mail;
-    struct admin_call *call; /* NULL: gone; control thread only */
+    struct admin_call *call; /* NULL: gone */
     struct node *node;
-    struct loop *loop; /* the control thread's */
-    struct worker *worker;
+    struct loop *loop;     /* the control thread's */
     char *pattern;         /* NULL: all names */
     uint64_t limit, n;     /* names wanted, and found so far */
     bool l1, l2_too;       /* tiers that are to be walked from here on */
+    bool l2_only;          /* asked for; then a Redis that does not answer is an error */
     struct l1_place place; /* in memory */
-    uint64_t scan;         /* Redis's own cursor … */
-    uint64_t scan_skip;    /* … and the names of its answer that were given out before */
+    struct keys_scan_place scan;
+    struct scan *scanning; /* NULL: not in Redis */
     msec_t until;          /* monotonic: then the page ends as it is */
+    char missing[160];     /* what is not in the list, and why; empty: nothing is known of it */
     struct cJSON *tree, *keys;
 };
 
@@ -36,10 +45,9 @@ struct keys_page {
 void keys_page_end(struct keys_page *page, const char *cursor);
 void keys_page_fail(struct keys_page *page, int status, const char *why);
 
-/* keys_scan.c: can Redis be scanned, and if not, why? */
-bool keys_scan_possible(const struct keys_page *page);
-const char *keys_scan_why_not(const struct keys_page *page);
 /* keys_scan.c: fills the page from Redis, and ends it. */
 void keys_scan(struct keys_page *page);
+/* keys_scan.c: it does not, after all. */
+void keys_scan_stop(struct keys_page *page);
 
 #endif

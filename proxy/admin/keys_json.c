@@ -39,17 +39,22 @@ static void add_tags(cJSON *object, struct str rest)
     }
 }
 
-cJSON *keys_json_item(struct entry *e, const char *tier, const struct journal *j, msec_t now)
+static void add_state(cJSON *o, struct entry *e, const struct journal *j, msec_t now)
 {
-    cJSON *o = cJSON_CreateObject();
     msec_t age = entry_age(e, now);
-    bool l1 = tier[1] == '1';
-    json_add_text(o, "name", entry_name(e));
-    cJSON_AddStringToObject(o, "tier", tier);
     cJSON_AddStringToObject(o, "state", state_of(e, j, now));
     cJSON_AddNumberToObject(o, "age_seconds", (double)(age / 1000));
     cJSON_AddNumberToObject(o, "ttl_seconds", (double)((entry_lifetime(e) - age) / 1000));
     cJSON_AddNumberToObject(o, "bytes", (double)entry_size(e));
+}
+
+cJSON *keys_json_item(struct entry *e, const char *tier, const struct journal *j, msec_t now)
+{
+    cJSON *o = cJSON_CreateObject();
+    bool l1 = tier[1] == '1';
+    json_add_text(o, "name", entry_name(e));
+    cJSON_AddStringToObject(o, "tier", tier);
+    add_state(o, e, j, now);
     cJSON_AddNumberToObject(o, "status", e->status);
     add_tags(o, entry_tags(e));
     /* Deliveries from here; what other nodes send is not counted with the entry. */
@@ -184,4 +189,18 @@ cJSON *keys_json_whole(struct entry *e, const char *tier, const struct journal *
         add_body(o, e);
     }
     return o;
+}
+
+void keys_json_add_tier(cJSON *object, const char *name, const struct keys_tier *tier,
+                        const struct journal *j, msec_t now)
+{
+    cJSON *o = cJSON_AddObjectToObject(object, name);
+    if (tier->entry != NULL) {
+        add_state(o, tier->entry, j, now);
+        return;
+    }
+    cJSON_AddStringToObject(o, "state", tier->state);
+    if (tier->why != NULL) {
+        cJSON_AddStringToObject(o, "why", tier->why);
+    }
 }

@@ -23,4 +23,16 @@ struct cJSON *keys_json_item(struct entry *e, const char *tier, const struct jou
 struct cJSON *keys_json_whole(struct entry *e, const char *tier, const struct journal *j,
                               msec_t now);
 
+/* What a tier holds under a name. */
+struct keys_tier {
+    struct entry *entry; /* a reference, or NULL */
+    const char *state;   /* without an entry: "none", "other", "damaged", "unavailable",
+                            "not-asked" */
+    const char *why;     /* words about that, or NULL */
+};
+
+/* Adds the tier to an object: its state, and with an entry age, rest of its time and size. */
+void keys_json_add_tier(struct cJSON *object, const char *name, const struct keys_tier *tier,
+                        const struct journal *j, msec_t now);
+
 #endif

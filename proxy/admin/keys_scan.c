@@ -1,11 +1,14 @@
 /*
- * The Redis part of GET /keys: SCAN with a bounded COUNT on a worker's own connection, in the
- * background of its requests, never KEYS. MATCH has only the literal head of the pattern,
- * because a long name stands in Redis with a hash for its end; the pattern itself is matched
- * against the full name, which is in the entry. Of larger values than HEAD_MAX nothing is read
- * but the name in Redis.
+ * The Redis part of GET /keys: SCAN with a bounded COUNT, never KEYS, on connections of the
+ * control thread: a listing is never in front of a request's commands, nor on a worker's CPU.
+ * MATCH has only the literal head of the pattern, because a long name stands in Redis with a
+ * hash for its end; the pattern itself is matched against the full name, which is in the entry.
+ * Of larger values than HEAD_MAX nothing is read but the name in Redis.
  *
- * A cluster is not scanned: its names lie on many masters, and a cursor is one master's.
+ * In a cluster one master is scanned after the other, in the order of their first slots. What
+ * is moved between masters meanwhile may be missed or come twice. A cursor that another server
+ * (or another life of it) gave means nothing: the master is scanned again from its beginning,
+ * so that names come twice rather than not at all.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,54 +25,48 @@
 #include "cache/redis.h"
 #include "flow/node.h"
 #include "flow/redis_tier.h"
-#include "flow/worker.h"
 
 #define COUNT         100          /* asked of each SCAN */
+#define BATCH         16           /* values asked at once: a megabyte of answers at most */
 #define HEAD_MAX      (64u * 1024) /* bytes that are read of a value */
 #define HEAD_MAX_LAST "65535"      /* the offset of the last of them */
 #define ANSWER_MS     2000         /* for one command */
 #define LITERAL_MAX   300 /* bytes of the pattern in MATCH: a shortened name keeps more */
+#define MASTERS_MAX   512
 
 /* One name of a SCAN's answer. */
 struct found {
     struct scan *scan;
-    char *key;           /* in Redis */
-    struct entry *entry; /* NULL: not read, or not ours */
-    bool large;          /* more than HEAD_MAX */
+    struct redis_command *command; /* reads its value; NULL: not now */
+    char *key;                     /* in Redis */
+    struct entry *entry;           /* NULL: not read, or not ours */
+    bool large;                    /* more than HEAD_MAX */
 };
 
-/* A page's scan; on the worker's thread. */
+/* A page's scan. */
 struct scan {
-    struct mail mail;
     struct keys_page *page;
     struct redis *redis;
     struct str prefix;
-    uint64_t next; /* Redis's cursor behind this answer */
+    struct redis_command *command; /* the SCAN under way, or NULL */
+    uint64_t next;                 /* Redis's cursor behind this answer */
     struct found *list;
     size_t n;
-    size_t waiting;
+    size_t n_asked; /* of them */
+    size_t waiting; /* of these */
     struct stamp asked;
-    char cursor[64]; /* of the next page; empty: none */
-    const char *why; /* it failed; else NULL */
 };
 
-bool keys_scan_possible(const struct keys_page *page)
-{
-    const struct redis_tier *t = page->node->redis;
-    return t != NULL && redis_tier_settings(t)->target.mode != REDIS_CLUSTER;
-}
-
-const char *keys_scan_why_not(const struct keys_page *page)
-{
-    return page->node->redis == NULL ? "there is no Redis in the configuration"
-                                     : "names in a Redis Cluster are not listed";
-}
+static void ask_scan(struct scan *s);
 
 /* ---- ends ------------------------------------------------------------------------------- */
 
 static void forget_list(struct scan *s)
 {
     for (size_t i = 0; i < s->n; i++) {
+        if (s->list[i].command != NULL) {
+            redis_cancel(s->list[i].command);
+        }
         free(s->list[i].key);
         if (s->list[i].entry != NULL) {
             entry_unref(s->list[i].entry);
@@ -77,32 +74,58 @@ static void forget_list(struct scan *s)
     }
     free(s->list);
     s->list = NULL;
-    s->n = 0;
+    s->n = s->n_asked = 0;
 }
 
-/* On the control thread. */
-static void on_returned(struct mail *m)
+void keys_scan_stop(struct keys_page *page)
 {
-    struct scan *s = container_of(m, struct scan, mail);
-    if (s->why != NULL) {
-        keys_page_fail(s->page, 503, s->why);
-    } else {
-        keys_page_end(s->page, s->cursor[0] != '\0' ? s->cursor : NULL);
+    struct scan *s = page->scanning;
+    if (s->command != NULL) {
+        redis_cancel(s->command);
     }
+    forget_list(s);
     free(s);
+    page->scanning = NULL;
 }
 
-static void finish(struct scan *s, const char *why)
+static void finish(struct scan *s, bool more)
 {
-    forget_list(s);
-    s->why = why;
-    s->mail.fn = on_returned;
-    loop_post(s->page->loop, &s->mail);
+    struct keys_page *page = s->page;
+    const struct keys_scan_place *p = &page->scan;
+    char cursor[100];
+    keys_scan_stop(page);
+    snprintf(cursor, sizeof(cursor), "l2.%" PRIu64 ".%" PRIu64 ".%" PRIu64 ".%" PRIu64, p->slot,
+             p->connection, p->cursor, p->skip);
+    keys_page_end(page, more ? cursor : NULL);
+}
+
+/* On to the master with the next higher first slot; false when there is none. */
+static bool next_master(struct scan *s)
+{
+    uint16_t slots[MASTERS_MAX];
+    size_t n = redis_masters(s->redis, 0, slots, MASTERS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        if (slots[i] > s->page->scan.slot) {
+            s->page->scan = (struct keys_scan_place){.slot = slots[i]};
+            return true;
+        }
+    }
+    return false;
+}
+
+/* After an answer, or when there will be none: more of this page, or its end. */
+static void go_on(struct scan *s, bool more)
+{
+    const struct keys_page *page = s->page;
+    more = more || next_master(s);
+    if (more && page->n < page->limit && page->loop->now < page->until) {
+        ask_scan(s);
+    } else {
+        finish(s, more);
+    }
 }
 
 /* ---- names ------------------------------------------------------------------------------ */
-
-static void ask_scan(struct scan *s);
 
 /* The full name, or as much of it as stands in Redis. */
 static struct str name_of(const struct scan *s, const struct found *f)
@@ -116,7 +139,7 @@ static void add_item(struct scan *s, const struct found *f)
     struct keys_page *page = s->page;
     cJSON *item;
     if (f->entry != NULL) {
-        item = keys_json_item(f->entry, "l2", page->node->journal, page->worker->loop->wall);
+        item = keys_json_item(f->entry, "l2", page->node->journal, page->loop->wall);
     } else {
         item = cJSON_CreateObject();
         json_add_text(item, "name", name_of(s, f));
@@ -132,7 +155,7 @@ static void add_item(struct scan *s, const struct found *f)
 static void take_answer(struct scan *s)
 {
     struct keys_page *page = s->page;
-    for (size_t i = (size_t)page->scan_skip; i < s->n; i++) {
+    for (size_t i = (size_t)page->scan.skip; i < s->n; i++) {
         const struct found *f = &s->list[i];
         struct str name = name_of(s, f);
         bool ours = f->entry != NULL || f->large;
@@ -141,30 +164,31 @@ static void take_answer(struct scan *s)
             continue;
         }
         if (page->n == page->limit) {
-            snprintf(s->cursor, sizeof(s->cursor), "l2.%" PRIu64 ".%zu", page->scan, i);
-            finish(s, NULL);
+            page->scan.skip = i;
+            finish(s, true);
             return;
         }
         add_item(s, f);
     }
-    page->scan = s->next;
-    page->scan_skip = 0;
-    if (s->next != 0 && page->n < page->limit && page->worker->loop->now < page->until) {
-        ask_scan(s);
-        return;
-    }
-    if (s->next != 0) {
-        snprintf(s->cursor, sizeof(s->cursor), "l2.%" PRIu64 ".0", s->next);
-    }
-    finish(s, NULL);
+    page->scan.cursor = s->next;
+    page->scan.skip = 0;
+    go_on(s, s->next != 0);
 }
 
 /* ---- values ----------------------------------------------------------------------------- */
+
+static void ask_batch(struct scan *s);
+
+static void note_missing(struct scan *s, const char *what)
+{
+    snprintf(s->page->missing, sizeof(s->page->missing), "%s", what);
+}
 
 static void on_value(void *ctx, const struct redis_result *result)
 {
     struct found *f = ctx;
     struct scan *s = f->scan;
+    f->command = NULL;
     if (result->outcome == REDIS_ANSWERED && result->reply->type == REDIS_STRING) {
         struct str bytes = result->reply->text;
         f->large = bytes.n == HEAD_MAX;
@@ -172,9 +196,12 @@ static void on_value(void *ctx, const struct redis_result *result)
         if (f->entry != NULL) {
             journal_adopt_stamp(s->page->node->journal, &f->entry->stamp, &s->asked);
         }
+    } else if (result->outcome != REDIS_DENIED ||
+               result->reply->error != REDIS_E_WRONGTYPE) { /* that is not ours */
+        note_missing(s, "some names in Redis: it did not answer for their values");
     }
     if (--s->waiting == 0) {
-        take_answer(s);
+        ask_batch(s);
     }
 }
 
@@ -182,7 +209,7 @@ static void ask_value(struct scan *s, struct found *f)
 {
     const struct segment argv[] = {REDIS_ARG("GETRANGE"), redis_arg(str_from(f->key)),
                                    REDIS_ARG("0"), REDIS_ARG(HEAD_MAX_LAST)};
-    const struct redis_call call = {.role = REDIS_DATA,
+    const struct redis_call call = {.role = REDIS_LOOK,
                                     .argv = argv,
                                     .argc = 4,
                                     .key = 1,
@@ -190,8 +217,23 @@ static void ask_value(struct scan *s, struct found *f)
                                     .wait = true,
                                     .done = on_value,
                                     .ctx = f};
-    if (redis_command(s->redis, &call) == NULL) {
-        s->waiting--;
+    f->command = redis_command(s->redis, &call);
+    if (f->command != NULL) {
+        s->waiting++;
+    } else {
+        note_missing(s, "some names in Redis: it did not answer for their values");
+    }
+}
+
+/* The next names' values; after the last ones the answer is complete. An answer never comes
+ * from inside. */
+static void ask_batch(struct scan *s)
+{
+    while (s->n_asked < s->n && s->waiting < BATCH) {
+        ask_value(s, &s->list[s->n_asked++]);
+    }
+    if (s->waiting == 0) {
+        take_answer(s);
     }
 }
 
@@ -208,29 +250,56 @@ static bool read_scan(struct scan *s, const struct redis_reply *r)
     s->list = xcalloc(keys->n_items + 1, sizeof(*s->list));
     for (size_t i = 0; i < keys->n_items; i++) {
         struct str key = keys->items[i]->text;
-        if (key.n > 0 && memchr(key.p, '\0', key.n) == NULL) {
+        if (key.n > s->prefix.n && memchr(key.p, '\0', key.n) == NULL) {
             s->list[s->n++] = (struct found){.scan = s, .key = str_dup(key)};
         }
     }
     return true;
 }
 
+/* A cluster has other masters; a page of both tiers has what is in memory. */
+static void scan_failed(struct scan *s, const char *why)
+{
+    struct keys_page *page = s->page;
+    char text[sizeof(page->missing)];
+    uint16_t slot;
+    bool cluster = redis_tier_settings(page->node->redis)->target.mode == REDIS_CLUSTER;
+    if (cluster && redis_masters(s->redis, 0, &slot, 1) > 0) {
+        snprintf(text, sizeof(text), "names of the master of slot %" PRIu64 ": %s",
+                 page->scan.slot, why);
+        note_missing(s, text);
+        go_on(s, false);
+    } else if (page->l2_only) {
+        keys_scan_stop(page);
+        keys_page_fail(page, 503, why);
+    } else {
+        snprintf(text, sizeof(text), "names in Redis: %s", why);
+        note_missing(s, text);
+        finish(s, false);
+    }
+}
+
 static void on_scanned(void *ctx, const struct redis_result *result)
 {
     struct scan *s = ctx;
+    struct keys_scan_place *p = &s->page->scan;
+    s->command = NULL;
     forget_list(s);
     if (result->outcome != REDIS_ANSWERED || !read_scan(s, result->reply)) {
-        finish(s, "Redis does not answer a SCAN");
+        scan_failed(s, result->outcome == REDIS_DENIED ? "Redis refuses SCAN"
+                                                       : "Redis does not answer a SCAN");
+        return;
+    }
+    bool foreign = p->cursor != 0 && p->connection != result->connection;
+    p->connection = result->connection;
+    if (foreign) {
+        p->cursor = p->skip = 0;
+        forget_list(s);
+        go_on(s, true);
         return;
     }
     s->asked = journal_stamp(s->page->node->journal);
-    s->waiting = s->n + 1; /* one for this function: an answer never comes from inside */
-    for (size_t i = 0; i < s->n; i++) {
-        ask_value(s, &s->list[i]);
-    }
-    if (--s->waiting == 0) {
-        take_answer(s);
-    }
+    ask_batch(s);
 }
 
 /* prefix:LITERAL*, what is special in it escaped. */
@@ -257,42 +326,33 @@ static void ask_scan(struct scan *s)
     char cursor[24], count[12];
     struct strbuf match = {0};
     write_match(s, &match);
-    snprintf(cursor, sizeof(cursor), "%" PRIu64, s->page->scan);
+    snprintf(cursor, sizeof(cursor), "%" PRIu64, s->page->scan.cursor);
     snprintf(count, sizeof(count), "%d", COUNT);
     const struct segment argv[] = {REDIS_ARG("SCAN"),  redis_arg(str_from(cursor)),
                                    REDIS_ARG("MATCH"), redis_arg(strbuf_str(&match)),
                                    REDIS_ARG("COUNT"), redis_arg(str_from(count))};
-    const struct redis_call call = {.role = REDIS_DATA,
+    const struct redis_call call = {.role = REDIS_LOOK,
                                     .argv = argv,
                                     .argc = 6,
+                                    .at_slot = true,
+                                    .slot = (uint16_t)s->page->scan.slot,
                                     .timeout = ANSWER_MS,
                                     .wait = true,
                                     .done = on_scanned,
                                     .ctx = s};
-    struct redis_command *c = redis_command(s->redis, &call);
+    s->command = redis_command(s->redis, &call);
     strbuf_free(&match);
-    if (c == NULL) {
-        finish(s, "Redis is not there");
+    if (s->command == NULL) {
+        scan_failed(s, "there is no connection to Redis");
     }
-}
-
-static void on_arrived(struct mail *m)
-{
-    struct scan *s = container_of(m, struct scan, mail);
-    struct worker *w = s->page->worker;
-    if (w->draining || w->redis == NULL) {
-        finish(s, "this larder is shutting down");
-        return;
-    }
-    s->redis = redis_worker_redis(w->redis);
-    ask_scan(s);
 }
 
 void keys_scan(struct keys_page *page)
 {
     struct scan *s = xcalloc(1, sizeof(*s));
     s->page = page;
+    s->redis = redis_tier_look(page->node->redis, page->loop);
     s->prefix = redis_tier_settings(page->node->redis)->prefix;
-    s->mail.fn = on_arrived;
-    loop_post(page->worker->loop, &s->mail);
+    page->scanning = s;
+    ask_scan(s);
 }

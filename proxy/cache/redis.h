@@ -36,6 +36,7 @@ enum redis_role {
     REDIS_FOLLOW,  /* the journal's blocking reads: XREAD BLOCK */
     REDIS_LEASE,   /* leases across nodes */
     REDIS_WAKE,    /* blocking waits for leases */
+    REDIS_LOOK,    /* what people look at: SCAN, and values in full */
     REDIS_ROLES
 };
 

@@ -45,7 +45,7 @@ struct redis_health {
 
 static const char *const role_names[REDIS_ROLES] = {
     [REDIS_DATA] = "entries", [REDIS_JOURNAL] = "journal",     [REDIS_FOLLOW] = "journal reads",
-    [REDIS_LEASE] = "leases", [REDIS_WAKE] = "lease wake-ups",
+    [REDIS_LEASE] = "leases", [REDIS_WAKE] = "lease wake-ups", [REDIS_LOOK] = "listings",
 };
 
 struct redis_health *redis_health_new(void)

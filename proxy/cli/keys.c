@@ -26,6 +26,7 @@ struct listing {
     uint64_t n;          /* names so far */
     bool json;
     bool more;            /* the limit was reached before the end */
+    char missing[200];    /* what the plane could not list, and why; empty: nothing */
     struct table table;   /* unless json */
     struct strbuf cursor; /* where the next page begins; empty: the first */
 };
@@ -74,6 +75,13 @@ static void print_key_json(const struct cJSON *key, bool first)
 
 static void take_page(struct listing *l, const struct cJSON *page)
 {
+    struct str missing = member_text(page, "missing");
+    if (missing.n > 0) {
+        struct strbuf safe = {0};
+        show_text(&safe, missing);
+        snprintf(l->missing, sizeof(l->missing), "%.*s", (int)safe.n, safe.p);
+        strbuf_free(&safe);
+    }
     const struct cJSON *key = member_first(page, "keys");
     for (; key != NULL && l->n < l->limit; key = member_next(key)) {
         if (l->json) {
@@ -129,11 +137,14 @@ static int list(struct admin_client *c, struct listing *l)
         }
     } while (code == EXIT_OK && l->cursor.n > 0);
     if (l->json && code == EXIT_OK) {
-        printf("],\"complete\":%s}\n", l->more ? "false" : "true");
+        printf("],\"complete\":%s}\n", l->more || l->missing[0] != '\0' ? "false" : "true");
     }
     table_print(&l->table, stdout);
     if (code == EXIT_OK && !l->json && l->more) {
         fprintf(stderr, "larder: there are more; --limit all lists them all\n");
+    }
+    if (code == EXIT_OK && l->missing[0] != '\0') {
+        fprintf(stderr, "larder: the list lacks %s\n", l->missing);
     }
     table_fini(&l->table);
     strbuf_free(&l->cursor);
@@ -149,6 +160,22 @@ static void fact(const char *name, struct strbuf *value)
     value->n = 0;
 }
 
+/* The state of a tier, and which of them is shown. */
+static void show_tier(const struct cJSON *j, const char *tier, const char *name)
+{
+    const struct cJSON *t = member_find(j, tier);
+    struct strbuf v = {0};
+    show_text(&v, member_text(t, "state"));
+    if (str_eq(member_text(j, "tier"), str_from(tier))) {
+        strbuf_add_str(&v, STR(" (shown here)"));
+    } else if (member_text(t, "why").n > 0) {
+        strbuf_add_str(&v, STR(": "));
+        show_text(&v, member_text(t, "why"));
+    }
+    fact(name, &v);
+    strbuf_free(&v);
+}
+
 static void show_facts(const struct cJSON *j)
 {
     struct strbuf v = {0};
@@ -156,10 +183,8 @@ static void show_facts(const struct cJSON *j)
     fact("name", &v);
     show_text(&v, member_text(j, "route"));
     fact("route", &v);
-    show_text(&v, member_text(j, "tier"));
-    strbuf_add_str(&v, STR(", "));
-    show_text(&v, member_text(j, "state"));
-    fact("tier", &v);
+    show_tier(j, "l1", "memory");
+    show_tier(j, "l2", "redis");
     show_seconds(&v, member_number(j, "age_seconds"));
     if (member_number(j, "ttl_seconds") > 0) {
         strbuf_add_str(&v, STR(", fresh for "));
@@ -181,6 +206,20 @@ static void show_facts(const struct cJSON *j)
     strbuf_free(&v);
 }
 
+/* A name that holds no answer. */
+static void show_mark(const struct cJSON *j)
+{
+    if (member_text(j, "vary").n == 0) {
+        fputs("(a mark: the last answer could not be stored)\n", stdout);
+        return;
+    }
+    fputs("(a mark: the answers vary on ", stdout);
+    term_print(stdout, member_text(j, "vary"));
+    fputs(" and have names of their own; larder keys '", stdout);
+    term_print(stdout, member_text(j, "name"));
+    fputs("' lists them)\n", stdout);
+}
+
 static void show_content(const struct cJSON *j)
 {
     struct strbuf status = {0};
@@ -198,7 +237,9 @@ static void show_content(const struct cJSON *j)
     }
     struct str body = member_text(j, "body");
     fputc('\n', stdout);
-    if (body.n > 0) {
+    if (str_eq(member_text(j, "state"), STR("marker"))) {
+        show_mark(j);
+    } else if (body.n > 0) {
         term_print_text(stdout, body);
         fputs(body.p[body.n - 1] != '\n' ? "\n" : "", stdout);
     } else if (member_text(j, "body_base64").n > 0) {
@@ -225,9 +266,7 @@ static int show_one(struct admin_client *c, const char *name, const struct listi
     const struct admin_ask ask = {
         .method = "GET", .target = strbuf_str(&target), .expect = "name"};
     enum exit_code code = admin_client_ask(c, &ask, &reply);
-    if (code == EXIT_FAILED && reply.status == 404) {
-        fprintf(stderr, "larder: nothing is stored under this name\n");
-    } else if (code != EXIT_OK) {
+    if (code != EXIT_OK) {
         fprintf(stderr, "larder: %s\n", admin_client_why(c));
     } else if (l->json) {
         term_print_json(stdout, reply.text);

@@ -22,6 +22,7 @@ struct redis_tier {
     struct resolver *resolver;
     struct journal *journal;
     struct journal_link *link;
+    struct redis *look; /* of the control thread; NULL: nobody has looked yet */
     struct lease_counters leases;
 };
 
@@ -86,6 +87,8 @@ struct redis_tier *redis_tier_new(struct settings *settings, struct journal *jou
 
 void redis_tier_stop(struct redis_tier *t)
 {
+    redis_free(t->look);
+    t->look = NULL;
     journal_link_free(t->link);
     t->link = NULL;
 }
@@ -104,6 +107,15 @@ void redis_tier_free(struct redis_tier *t)
     }
     settings_unref(t->settings);
     free(t);
+}
+
+struct redis *redis_tier_look(struct redis_tier *t, struct loop *loop)
+{
+    if (t->look == NULL) {
+        struct redis_options ro = options_of(t);
+        t->look = redis_new(loop, &ro);
+    }
+    return t->look;
 }
 
 struct journal_link *redis_tier_link(struct redis_tier *t)
@@ -130,7 +142,7 @@ void redis_tier_info_get(const struct redis_tier *t, struct redis_tier_info *out
     static const char *const names[REDIS_ROLES] = {
         [REDIS_DATA] = "redis-data",     [REDIS_JOURNAL] = "redis-journal",
         [REDIS_FOLLOW] = "redis-follow", [REDIS_LEASE] = "redis-lease",
-        [REDIS_WAKE] = "redis-wake",
+        [REDIS_WAKE] = "redis-wake",     [REDIS_LOOK] = "redis-look",
     };
     struct journal_link_stats stats;
     journal_link_stats_get(t->link, &stats);

@@ -36,6 +36,10 @@ void redis_tier_free(struct redis_tier *t);
 
 /* The journal's link; NULL for no Redis (t == NULL) and after redis_tier_stop(). */
 struct journal_link *redis_tier_link(struct redis_tier *t);
+/* Connections of the control thread, for what people look at (REDIS_LOOK): apart from those of
+ * requests, which a listing therefore never delays. Made at the first use, on the control
+ * thread's loop; its commands have ended before redis_tier_stop(). */
+struct redis *redis_tier_look(struct redis_tier *t, struct loop *loop);
 const struct redis_settings *redis_tier_settings(const struct redis_tier *t);
 /* What leases have come to, of all workers. */
 const struct lease_counters *redis_tier_leases(const struct redis_tier *t);
