@@ -119,14 +119,6 @@ static void look_at_redis(struct health_view *h)
     }
 }
 
-/* Not used, or, as the only one, used although it fails. */
-static bool is_bad(const struct origin_server *s, msec_t now)
-{
-    unsigned limit = s->origin->settings->max_fails;
-    return !origin_server_up(s, now) ||
-           (limit > 0 && atomic_load_explicit(&s->fails, memory_order_relaxed) >= limit);
-}
-
 static void look_at_upstreams(struct health_view *h)
 {
     const struct admin_context *x = h->context;
@@ -135,14 +127,14 @@ static void look_at_upstreams(struct health_view *h)
         const struct origin *o = origins_get(origins, (unsigned)i);
         size_t down = 0;
         for (size_t k = 0; k < o->n_servers; k++) {
-            down += is_bad(&o->servers[k], x->loop->now);
+            down += !origin_server_up(&o->servers[k], x->loop->now);
         }
         if (down == o->n_servers) {
             note(h, "upstream", "%.*s: every server is down", STR_ARG(o->settings->name));
             continue;
         }
         for (size_t k = 0; k < o->n_servers && down > 0; k++) {
-            if (is_bad(&o->servers[k], x->loop->now)) {
+            if (!origin_server_up(&o->servers[k], x->loop->now)) {
                 note(h, "upstream", "%.*s: %.*s is down", STR_ARG(o->settings->name),
                      STR_ARG(o->servers[k].settings->url));
             }

@@ -163,8 +163,14 @@ static bool passively_down(const struct origin_server *s, msec_t now)
 
 bool origin_server_up(const struct origin_server *s, msec_t now)
 {
-    return !atomic_load_explicit(&s->unhealthy, memory_order_relaxed) &&
-           !passively_down(s, now);
+    const struct upstream_settings *us = s->origin->settings;
+    bool failing = us->max_fails > 0 &&
+                   atomic_load_explicit(&s->fails, memory_order_relaxed) >= us->max_fails;
+    bool marked = atomic_load_explicit(&s->down_until, memory_order_relaxed) > now;
+    if (failing && (marked || us->health_path.n == 0)) {
+        return false;
+    }
+    return !atomic_load_explicit(&s->unhealthy, memory_order_relaxed);
 }
 
 void origin_server_asked(struct origin_server *s)

@@ -85,7 +85,9 @@ bool origin_server_addr(struct origin_server *s, struct addr *out);
 /* An attempt on the server begins (not a health check). */
 void origin_server_asked(struct origin_server *s);
 
-/* Is the server used for requests? False while it is marked or fails its check. Any thread. */
+/* What everybody who shows the server says of it: false while it fails its check, and from
+ * max_fails failures in a row to the next success, although it is asked all along where it is
+ * the only one. Where there is a check, that decides again after fail_timeout. Any thread. */
 bool origin_server_up(const struct origin_server *s, msec_t now);
 
 /* What an exchange came to: counts towards max_fails. A failure to connect also asks the

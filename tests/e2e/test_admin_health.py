@@ -42,6 +42,10 @@ def test_a_backend_that_is_down(larder):
     assert doc["status"] == "DEGRADED", doc
     assert [(p["what"], p["detail"]) for p in doc["problems"]] == [
         ("upstream", "main: every server is down")]
+    # /stats and /metrics say the same of it.
+    assert plane.get("/stats").json()["upstreams"][0]["servers"][0]["state"] == "down"
+    assert (f'larder_upstream_server_up{{upstream="main",server="http://127.0.0.1:{port}"}} 0\n'
+            in plane.get("/metrics").body.decode())
     first = doc["problems"][0]["since"]
     time.sleep(1.1)
     assert plane.get("/health").json()["problems"][0]["since"] == first

@@ -163,6 +163,37 @@ static void test_a_single_server_is_always_asked(void **state)
     assert_int_equal(pick(0, 1), -1);
 }
 
+/* What is shown of a server: bad from max_fails failures in a row to the next success, also
+ * when it is asked all the same. */
+static void test_a_failing_server_is_not_shown_as_up(void **state)
+{
+    (void)state;
+    static const uint16_t ports[] = {1001, 1002};
+    for (size_t n = 1; n <= 2; n++) {
+        set = make_origins(ports, n, "max_fails=2 fail_timeout=10s");
+        o = origins_get(set, 0);
+        struct origin_server *s = &o->servers[0];
+        origin_server_failed(s, 0);
+        assert_true(origin_server_up(s, 1));
+        origin_server_failed(s, 0);
+        assert_false(origin_server_up(s, 1));
+        assert_false(origin_server_up(s, 10000)); /* tried again, not seen to work yet */
+        origin_server_succeeded(s);
+        assert_true(origin_server_up(s, 1));
+        atomic_store(&s->unhealthy, true);
+        assert_false(origin_server_up(s, 1));
+        origins_unref(set);
+    }
+    make("max_fails=0");
+    origin_server_failed(&o->servers[0], 0);
+    assert_true(origin_server_up(&o->servers[0], 1));
+    origins_unref(set);
+    make("max_fails=1 fail_timeout=10s health=/h");
+    origin_server_failed(&o->servers[0], 0);
+    assert_false(origin_server_up(&o->servers[0], 9999));
+    assert_true(origin_server_up(&o->servers[0], 10000)); /* the check says so */
+}
+
 static void test_retries_are_a_tenth_of_the_requests(void **state)
 {
     (void)state;
@@ -229,6 +260,7 @@ int main(void)
         cmocka_unit_test_teardown(test_least_connections, teardown),
         cmocka_unit_test_teardown(test_failures_mark_a_server, teardown),
         cmocka_unit_test_teardown(test_marked_servers_are_better_than_none, teardown),
+        cmocka_unit_test_teardown(test_a_failing_server_is_not_shown_as_up, teardown),
         cmocka_unit_test_teardown(test_max_fails_zero_marks_nothing, teardown),
         cmocka_unit_test_teardown(test_unhealthy_servers_get_nothing, teardown),
         cmocka_unit_test_teardown(test_a_single_server_is_always_asked, teardown),
