@@ -84,6 +84,7 @@ static void print_metrics(void)
 #define WORKER(id, name, metric, label, value, help) print_row(label, value, help);
 #define VALUE(id, name, metric, label, value, help)  print_row(label, value, help);
 #define SERVER(id, name, metric, help)               print_row("", "", help);
+#define HOOK(id, name, metric, label, value, help)   print_row(label, value, help);
 #include "tbl/counters.def"
 }
 

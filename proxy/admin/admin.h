@@ -18,6 +18,7 @@
 #include "base/str.h"
 
 struct admin_call;
+struct alert;
 struct cJSON;
 struct health_view;
 struct loop;
@@ -43,6 +44,7 @@ struct admin_context {
     void (*reload)(void *server, admin_reloaded_fn *done, void *ctx);
     void *server;
     struct health_view *health; /* set by the plane */
+    struct alert *alert;        /* the same */
 };
 
 enum admin_method {

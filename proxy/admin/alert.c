@@ -175,7 +175,7 @@ const struct alert_rule *alert_rules(const struct alert *a, size_t *n)
     return a->rules;
 }
 
-struct alert_hook_counts alert_counts(const struct alert *a)
+uint64_t alert_count(const struct alert *a, enum alert_hook_counter which)
 {
-    return a->hook != NULL ? alert_hook_counts(a->hook) : (struct alert_hook_counts){0};
+    return a->hook != NULL ? alert_hook_count(a->hook, which) : 0;
 }

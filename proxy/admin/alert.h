@@ -7,6 +7,7 @@
 #define ADMIN_ALERT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "admin/alert_hook.h"
 #include "admin/alert_rule.h"
@@ -28,6 +29,6 @@ void alert_use(struct alert *a, struct settings *settings);
 
 /* The rules as of the last second, and how deliveries went. */
 const struct alert_rule *alert_rules(const struct alert *a, size_t *n);
-struct alert_hook_counts alert_counts(const struct alert *a);
+uint64_t alert_count(const struct alert *a, enum alert_hook_counter which);
 
 #endif

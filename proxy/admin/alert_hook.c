@@ -58,7 +58,7 @@ struct alert_hook {
     pthread_t thread;
     bool started;
     atomic_bool stop;
-    _Atomic uint64_t delivered, failed, lost;
+    _Atomic uint64_t counts[ALERT_HOOK_COUNTERS];
 };
 
 const struct alert_hook_timing alert_hook_timing_default = {
@@ -91,7 +91,7 @@ static void drop_oldest(struct alert_hook *h, struct receiver *r)
     *at = d->next;
     r->n--;
     delivery_free(d);
-    atomic_fetch_add(&h->lost, 1);
+    atomic_fetch_add(&h->counts[ALERT_HOOK_DROPPED], 1);
 }
 
 static void finish_first(struct receiver *r)
@@ -269,7 +269,7 @@ static msec_t retry_pause(const struct alert_hook *h, unsigned attempts)
 
 static void delivered(struct alert_hook *h, struct receiver *r)
 {
-    atomic_fetch_add(&h->delivered, 1);
+    atomic_fetch_add(&h->counts[ALERT_HOOK_SENT], 1);
     if (r->silent) {
         log_info("alert %s: its webhook answers again", r->queue->alert);
     }
@@ -282,7 +282,7 @@ static void delivered(struct alert_hook *h, struct receiver *r)
 static void failed(struct alert_hook *h, struct receiver *r, bool again, const char *why)
 {
     struct delivery *d = r->queue;
-    atomic_fetch_add(&h->failed, 1);
+    atomic_fetch_add(&h->counts[ALERT_HOOK_FAILED], 1);
     if (again && d->attempts < h->timing.attempts) {
         if (!r->silent) {
             log_warn("alert %s: its webhook fails: %s; trying again", d->alert, why);
@@ -292,7 +292,7 @@ static void failed(struct alert_hook *h, struct receiver *r, bool again, const c
         return;
     }
     log_error("alert %s: its webhook was not delivered: %s", d->alert, why);
-    atomic_fetch_add(&h->lost, 1);
+    atomic_fetch_add(&h->counts[ALERT_HOOK_DROPPED], 1);
     r->due = 0;
     finish_first(r);
 }
@@ -451,11 +451,7 @@ void alert_hook_post(struct alert_hook *h, struct str url, struct str secret, st
     curl_multi_wakeup(h->multi);
 }
 
-struct alert_hook_counts alert_hook_counts(const struct alert_hook *h)
+uint64_t alert_hook_count(const struct alert_hook *h, enum alert_hook_counter which)
 {
-    return (struct alert_hook_counts){
-        .delivered = atomic_load(&h->delivered),
-        .failed = atomic_load(&h->failed),
-        .lost = atomic_load(&h->lost),
-    };
+    return atomic_load(&h->counts[which]);
 }

@@ -23,11 +23,11 @@ struct alert_hook_timing {
 };
 extern const struct alert_hook_timing alert_hook_timing_default;
 
-/* Since the start; for GET /stats and tests. Any thread may ask. */
-struct alert_hook_counts {
-    uint64_t delivered;
-    uint64_t failed; /* attempts */
-    uint64_t lost;   /* events given up or pushed out of a queue */
+/* What is counted since the start (the HOOK rows of tbl/counters.def). */
+enum alert_hook_counter {
+#define HOOK(id, name, metric, label, value, help) ALERT_HOOK_##id,
+#include "tbl/counters.def"
+    ALERT_HOOK_COUNTERS
 };
 
 struct alert_hook;
@@ -42,6 +42,7 @@ void alert_hook_free(struct alert_hook *h);
 void alert_hook_post(struct alert_hook *h, struct str url, struct str secret, struct str alert,
                      const char *id, struct str body);
 
-struct alert_hook_counts alert_hook_counts(const struct alert_hook *h);
+/* Any thread may ask. */
+uint64_t alert_hook_count(const struct alert_hook *h, enum alert_hook_counter which);
 
 #endif

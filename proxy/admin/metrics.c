@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "admin/alert.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "flow/node.h"
@@ -43,6 +44,7 @@ enum row_kind {
     ROW_ROUTE,
     ROW_WORKER,
     ROW_VALUE,
+    ROW_HOOK,
 };
 
 static const struct row {
@@ -57,12 +59,15 @@ static const struct row {
     {ROW_WORKER, METRIC_##metric, STATS_WORKER_##id, label, value},
 #define VALUE(id, name, metric, label, value, help) \
     {ROW_VALUE, METRIC_##metric, STATS_VALUE_##id, label, value},
+#define HOOK(id, name, metric, label, value, help) \
+    {ROW_HOOK, METRIC_##metric, ALERT_HOOK_##id, label, value},
 #include "tbl/counters.def"
 };
 
 struct metrics_page {
     struct stats_source from;
     const struct stats *stats;
+    const struct alert *alert;
     double values[STATS_VALUES];
     struct strbuf out;
     unsigned metric; /* the family under way */
@@ -281,12 +286,40 @@ static void put_breakers(struct metrics_page *p)
     }
 }
 
+/* One line for each condition, whatever number of receivers is told of it. */
+static void put_alerts(struct metrics_page *p)
+{
+    size_t n;
+    const struct alert_rule *rules = alert_rules(p->alert, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct str text = rules[i].settings->text;
+        bool first = true, firing = false, any = false;
+        for (size_t k = 0; k < n; k++) {
+            bool same = str_eq(rules[k].settings->text, text);
+            first = first && !(same && k < i);
+            firing = firing || (same && rules[k].firing);
+        }
+        if (first) {
+            strbuf_addf(&p->out, "%s", metrics[METRIC_ALERT_FIRING].name);
+            put_label(&p->out, &any, "alert", text);
+            put_number(&p->out, any, firing);
+        }
+    }
+}
+
+static double row_value(const struct metrics_page *p, const struct row *row)
+{
+    switch (row->kind) {
+    case ROW_WORKER:
+        return (double)stats_worker_sum(p->stats, (enum stats_worker_counter)row->index);
+    case ROW_HOOK: return (double)alert_count(p->alert, (enum alert_hook_counter)row->index);
+    default: return p->values[row->index];
+    }
+}
+
 static void put_row(struct metrics_page *p, const struct row *row)
 {
-    double value =
-        row->kind == ROW_WORKER
-            ? (double)stats_worker_sum(p->stats, (enum stats_worker_counter)row->index)
-            : p->values[row->index];
+    double value = row_value(p, row);
     bool any = false;
     if (isnan(value)) {
         return;
@@ -303,6 +336,7 @@ static void put_of_process(struct metrics_page *p, enum metric_id m)
         strbuf_addf(&p->out, "%s{version=\"" LARDER_VERSION "\"} 1\n", metrics[m].name);
         break;
     case METRIC_BREAKER: put_breakers(p); break;
+    case METRIC_ALERT_FIRING: put_alerts(p); break;
 #define SERVER(id, name, metric, help) case METRIC_##metric:
 #include "tbl/counters.def"
         put_servers(p, m);
@@ -318,11 +352,13 @@ static void put_of_process(struct metrics_page *p, enum metric_id m)
 
 /* ---- the page ---------------------------------------------------------------------------- */
 
-struct metrics_page *metrics_page_new(const struct stats_source *from)
+struct metrics_page *metrics_page_new(const struct stats_source *from,
+                                      const struct alert *alert)
 {
     struct metrics_page *p = xcalloc(1, sizeof(*p));
     p->from = *from;
     p->stats = from->node->stats;
+    p->alert = alert;
     /* The runtime's references are counted; nothing else of it changes. */
     runtime_ref((struct runtime *)(uintptr_t)from->runtime);
     stats_values(from, p->values);

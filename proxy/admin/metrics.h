@@ -13,10 +13,12 @@
 
 #define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
+struct alert;
 struct metrics_page;
 
-/* A page of this moment's values. Keeps a reference to the runtime. */
-struct metrics_page *metrics_page_new(const struct stats_source *from)
+/* A page of this moment's values. Keeps a reference to the runtime; alert outlives it. */
+struct metrics_page *metrics_page_new(const struct stats_source *from,
+                                      const struct alert *alert)
     __attribute__((warn_unused_result));
 void metrics_page_free(struct metrics_page *p);
 

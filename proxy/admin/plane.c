@@ -23,7 +23,7 @@ struct plane *plane_new(const struct admin_context *context)
     struct plane *p = xcalloc(1, sizeof(*p));
     p->context = *context;
     p->next_fd = -1;
-    p->alert = alert_new(&p->context);
+    p->context.alert = p->alert = alert_new(&p->context);
     p->context.health = health_view_new(&p->context);
     return p;
 }

@@ -6,6 +6,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "admin/alert_view.h"
 #include "admin/health_view.h"
 #include "admin/metrics.h"
 #include "admin/stats_json.h"
@@ -59,7 +60,7 @@ static void on_gone(void *ctx)
 void endpoint_metrics(struct admin_call *call)
 {
     const struct stats_source from = source_of(call);
-    struct metrics_page *page = metrics_page_new(&from);
+    struct metrics_page *page = metrics_page_new(&from, admin_context(call)->alert);
     if (!metrics_page_more(page)) {
         admin_text(call, 200, METRICS_TYPE, metrics_page_text(page));
         metrics_page_free(page);
@@ -80,5 +81,6 @@ void endpoint_stats(struct admin_call *call)
     cJSON *tree = stats_json(&from);
     enum health_status status = health_view_status(admin_context(call)->health);
     cJSON_AddStringToObject(tree, "status", health_status_name(status));
+    cJSON_AddItemToObject(tree, "alerts", alert_view_json(admin_context(call)->alert));
     admin_json(call, 200, tree);
 }

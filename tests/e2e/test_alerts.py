@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from lib.figures import Figures
 from lib.larder import REPO
 from lib.origin import FakeOrigin, Hang, answer
 from lib.ports import free_port
@@ -159,6 +160,38 @@ defaults { upstream main }
 """, good=good.url, bad=bad, hook=hook.url)
     until(lambda: hook.count() >= 1, "the alert", lambda: proxy.get("/x"))
     assert events(hook, 1)[0]["detail"] == f"main {bad}"
+
+
+def test_shown_without_a_receiver(larder, origin, hook):
+    """/stats, /metrics: what fires, and how its delivery went; never to whom."""
+    figures = Figures()
+    broken = hook.url + "/broken?key=the-key"
+    hook.route("/broken", answer(400))
+    proxy = larder("""
+%ADMIN%
+upstream main %UP%
+alert errors>0 for 1h url=%BROKEN%
+alert errors>0 for 1h url=%HOOK%/one
+alert redis down url=%HOOK%/two
+defaults { upstream main }
+""", up=f"http://127.0.0.1:{free_port()}", hook=hook.url, broken=broken, admin=figures.conf)
+    quiet = figures.stats()["alerts"]
+    assert (quiet["sent"], quiet["failed"], quiet["dropped"], quiet["firing"]) == (0, 0, 0, 0)
+    assert [r["alert"] for r in quiet["rules"]] == ["errors>0 for 1h"] * 2 + [quiet["rules"][2]["alert"]]
+    assert not any(r["firing"] or r["since"] for r in quiet["rules"])
+    assert proxy.get("/x").status == 502
+    hook.wait_requests(2, timeout=SLOW)
+    told = eventually(lambda: (a := figures.stats()["alerts"])["sent"] + a["dropped"] == 2 and a, SLOW)
+    assert (told["sent"], told["failed"], told["dropped"], told["firing"]) == (1, 1, 1, 2)
+    assert [r["firing"] for r in told["rules"]] == [True, True, False]
+    assert told["rules"][0]["detail"] == "1 error" and told["rules"][0]["since"].endswith("Z")
+    m = figures.metrics()
+    assert m.all("larder_alert_firing") == [
+        ({"alert": "errors>0 for 1h"}, 1), ({"alert": told["rules"][2]["alert"]}, 0)]
+    assert m.sum("larder_webhook_events_total", outcome="sent") == 1
+    assert m.sum("larder_webhook_events_total", outcome="dropped") == 1
+    assert m.sum("larder_webhook_failed_attempts_total") == 1
+    assert b"the-key" not in figures.get("/stats").body + figures.get("/metrics").body
 
 
 def test_a_reload_keeps_and_ends_alerts(larder, make_origin, hook):
