@@ -94,10 +94,10 @@ void call_dispatch(struct admin_call *call)
     struct str query = n < target.n ? str_skip(target, n + 1) : STR_NULL;
     unsigned allowed = 0;
     find_row(call, str_make(target.p, n), &allowed);
-    bool open = call->row != NULL && (call->row->flags & ENDPOINT_NO_TOKEN) != 0;
-    if (!check_host(call) || (!(open && !call->routed) && !check_token(call)) ||
-        !check_row(call, allowed) || !check_origin(call) || !params_read(call, query) ||
-        !check_body(call)) {
+    unsigned mark = call->routed ? ENDPOINT_PAGE : ENDPOINT_NO_TOKEN;
+    bool open = call->row != NULL && (call->row->flags & mark) != 0;
+    if (!check_host(call) || (!open && !check_token(call)) || !check_row(call, allowed) ||
+        !check_origin(call) || !params_read(call, query) || !check_body(call)) {
         return;
     }
     if (call->rest.n > 0) {

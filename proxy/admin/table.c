@@ -7,6 +7,7 @@
 
 #define NO_TOKEN ENDPOINT_NO_TOKEN
 #define MUTATES  ENDPOINT_MUTATES
+#define PAGE     ENDPOINT_PAGE
 #define ENDPOINT(methods, path, query, body_max, flags, handler, help) \
     {methods, path, query, body_max, flags, handler, help},
 const struct endpoint endpoints[] = {

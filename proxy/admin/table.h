@@ -13,6 +13,7 @@
 enum endpoint_flag {
     ENDPOINT_NO_TOKEN = 1 << 0, /* open on the admin address; behind a route it is not */
     ENDPOINT_MUTATES = 1 << 1,  /* written to the audit log, CSRF checked */
+    ENDPOINT_PAGE = 1 << 2,     /* holds no data: open behind a route as well */
 };
 
 struct endpoint {

@@ -49,6 +49,16 @@ def larder(request, tmp_path):
     assert not errors, "\n".join(errors)
 
 
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory):
+    """A lib.browser.Browser."""
+    from lib.browser import Browser  # selenium is slow to load, and few need it
+
+    browser = Browser(tmp_path_factory.mktemp("chromium"))
+    yield browser
+    browser.quit()
+
+
 @pytest.fixture
 def make_redis(tmp_path):
     """Factory: make_redis(password=…, appendonly=…, tls=…, options=…) -> lib.redis.RedisServer."""

@@ -85,6 +85,10 @@ static void test_the_table_is_safe(void **state)
             assert_int_equal(e->methods, ADMIN_GET);
             assert_int_equal(e->flags & ENDPOINT_MUTATES, 0);
         }
+        if ((e->flags & ENDPOINT_PAGE) != 0) { /* open on the data port */
+            assert_string_equal(e->path, "/");
+            assert_int_equal(e->methods, ADMIN_GET);
+        }
         if ((e->methods & ADMIN_DELETE) != 0) {
             assert_true((e->flags & ENDPOINT_MUTATES) != 0);
         }

@@ -96,7 +96,9 @@ async function fetchAll() {
 
 function failed(e) {
   if (e instanceof Refused && e.status === 401) {
-    showLogin(kept.get(tab, TOKEN) ? 'This token was not accepted.' : '');
+    const known = page.samples.length > 0 ? 'The token is no longer accepted: it was changed.'
+      : 'This token was not accepted.';
+    showLogin(kept.get(tab, TOKEN) ? known : '');
     return false;
   }
   $('board').classList.add('old');
@@ -150,6 +152,17 @@ function nextTheme() {
   kept.set(browser, 'larder-theme', next);
 }
 
+/* #token=…: a link from a terminal. Taken out of the address at once, so that it stays neither
+ * there nor in the history. */
+function takeFragment() {
+  const match = /^#token=(.+)$/.exec(location.hash);
+  if (!match) return;
+  history.replaceState(null, '', location.pathname);
+  try {
+    kept.set(tab, TOKEN, decodeURIComponent(match[1]));
+  } catch { /* not percent-encoded text: no token */ }
+}
+
 function start() {
   const theme = kept.get(browser, 'larder-theme');
   if (theme === 'light' || theme === 'dark') document.documentElement.dataset.theme = theme;
@@ -175,6 +188,7 @@ function start() {
     if (document.hidden) clearTimeout(page.timer);
     else if ($('login').hidden) round();
   });
+  takeFragment();
   if (plane.token === 'needed' && !kept.get(tab, TOKEN)) {
     showLogin('');
     return;
