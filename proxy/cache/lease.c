@@ -125,17 +125,32 @@ void lease_finish(struct lease *l, enum lease_outcome outcome)
     lease_free(l);
 }
 
-/* The keys: of the lease, in the entry's slot, and of the entry. */
+/* In the entry's slot. */
+static void add_key(struct str entry, struct str host, uint32_t scope, struct strbuf *out)
+{
+    uint64_t part = XXH3_64bits_withSeed(host.n > 0 ? host.p : "", host.n, scope);
+    strbuf_addf(out, "{%.*s}:lease:%016llx", STR_ARG(entry), (unsigned long long)part);
+}
+
+void lease_key(struct str prefix, struct str name, struct str host, uint32_t scope,
+               struct strbuf *out)
+{
+    char first[1024];
+    struct arena arena;
+    arena_init(&arena, first, sizeof(first));
+    add_key(l2_redis_name(prefix, name, &arena), host, scope, out);
+    arena_reset(&arena);
+}
+
+/* The keys: of the lease and of the entry. */
 static void make_keys(struct lease *l)
 {
     char first[1024];
     struct arena arena;
     arena_init(&arena, first, sizeof(first));
     struct str entry = l2_redis_name(l->set->prefix, l->quest.name, &arena);
-    uint64_t part = XXH3_64bits_withSeed(l->quest.host.n > 0 ? l->quest.host.p : "",
-                                         l->quest.host.n, l->quest.scope);
     strbuf_add_str(&l->entry, entry);
-    strbuf_addf(&l->key, "{%.*s}:lease:%016llx", STR_ARG(entry), (unsigned long long)part);
+    add_key(entry, l->quest.host, l->quest.scope, &l->key);
     l->wake_hash = XXH3_64bits(l->key.p, l->key.n);
     arena_reset(&arena);
 }

@@ -88,6 +88,10 @@ typedef void lease_done_fn(void *ctx, struct lease *l, enum lease_outcome outcom
 struct lease *lease_seek(struct leases *ls, const struct lease_quest *quest,
                          lease_done_fn *done, void *ctx) __attribute__((warn_unused_result));
 
+/* The key in Redis of the lease for an entry; appended. */
+void lease_key(struct str prefix, struct str name, struct str host, uint32_t scope,
+               struct strbuf *out);
+
 /* Every quest under way ends now, with LEASE_NONE. */
 void leases_give_up(struct leases *ls);
 

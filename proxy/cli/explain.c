@@ -119,6 +119,22 @@ static void print_tier(const struct cJSON *tier, const char *name, struct strbuf
     print_fact(name, v);
 }
 
+/* Who fetches it already. */
+static void print_fetch(const struct cJSON *answer, struct strbuf *v)
+{
+    const struct cJSON *f = member_find(answer, "flight");
+    if (member_text(f, "state").n > 0) {
+        strbuf_addf(v, "under way here since %.0f ms, requests %.0f, body so far ",
+                    member_number(f, "since_ms"), member_number(f, "readers"));
+        show_bytes(v, member_number(f, "bytes"));
+        print_fact("fetch", v);
+    } else if (str_eq(member_text(answer, "lease.state"), STR("held"))) {
+        strbuf_addf(v, "under way on another node; its lease runs out in %.0f ms",
+                    member_number(answer, "lease.left_ms"));
+        print_fact("fetch", v);
+    }
+}
+
 static void print_answer(const struct cJSON *answer)
 {
     struct strbuf v = {0};
@@ -136,6 +152,7 @@ static void print_answer(const struct cJSON *answer)
     print_ttl(answer, &v);
     print_tier(member_find(answer, "l1"), "memory", &v);
     print_tier(member_find(answer, "l2"), "redis", &v);
+    print_fetch(answer, &v);
     print_list(answer, "invalidates", "invalidates");
     show_text(&v, member_text(answer, "outcome"));
     if (!str_eq(member_text(answer, "reason"), STR("-"))) {

@@ -140,6 +140,9 @@ static void add_explanation(struct request *rq, const struct entry *e, struct st
     if (e != NULL && (rq->result == CACHE_HIT || rq->result == CACHE_STALE)) {
         strbuf_addf(&text, "; from %s", rq->from_redis ? "Redis" : "memory");
     }
+    if (rq->collapsed) {
+        strbuf_add_str(&text, STR("; of a fetch that was under way"));
+    }
     if (rq->notes->problem != NULL) {
         strbuf_addf(&text, "; %s", rq->notes->problem);
     }

@@ -13,6 +13,7 @@
 #include "flow/explain_parts.h"
 #include "flow/node.h"
 #include "flow/redis_tier.h"
+#include "flow/reply.h"
 #include "http/guard.h"
 
 /* ---- the request ------------------------------------------------------------------------ */
@@ -241,13 +242,14 @@ static void look_up(struct explanation *x)
         if (redis_path_ask(rq, on_l2)) {
             return;
         }
+        redis_path_note_refused(rq);
     }
     conclude(x);
 }
 
 /* ---- the end ---------------------------------------------------------------------------- */
 
-static void finish(struct explanation *x)
+void explain_finish(struct explanation *x)
 {
     struct request *rq = x->rq;
     cJSON *answer = explain_json(x);
@@ -263,19 +265,37 @@ static void finish(struct explanation *x)
     free(x);
 }
 
+/* The entry answers, with what its preconditions and ranges make of it. */
+static void serve(struct explanation *x)
+{
+    struct request *rq = x->rq;
+    x->end = EXPLAIN_SERVE;
+    rq->status = reply_entry_status(rq, x->used);
+    if (rq->status == 416) {
+        x->end = EXPLAIN_ANSWERED;
+        rq->notes->problem = "the range lies outside of the body";
+        request_decide(rq, CACHE_NONE, REASON_RANGE);
+    }
+}
+
 /* The rest of the way, once the tiers have been looked at. */
 static void conclude(struct explanation *x)
 {
     struct request *rq = x->rq;
+    bool done = true;
     if (serves(x->choice.way)) {
-        x->end = EXPLAIN_SERVE;
+        serve(x);
+        done = x->choice.way != LOOKUP_SERVE_STALE || explain_fetch_look(x);
     } else if (x->settled) {
         x->end = EXPLAIN_FORWARD;
     } else {
         rq->step = STEP_FETCH;
         x->end = request_step(rq) == STEP_DONE ? EXPLAIN_ANSWERED : EXPLAIN_FETCH;
+        done = rq->step != STEP_JOIN || explain_fetch_look(x);
     }
-    finish(x);
+    if (done) {
+        explain_finish(x);
+    }
 }
 
 /* RECV to KEY. */
@@ -299,18 +319,18 @@ void explain_start(struct worker *w, const struct explain_query *q, explain_done
     x->done = done;
     x->ctx = ctx;
     if (!take_query(x, q)) {
-        finish(x);
+        explain_finish(x);
     } else if (run_steps(rq) == STEP_DONE) {
         x->end = EXPLAIN_ANSWERED;
-        finish(x);
+        explain_finish(x);
     } else if (rq->step == STEP_PASS) {
         x->end = EXPLAIN_FORWARD;
         x->n_records = invalidate_preview(rq, &x->records);
-        finish(x);
+        explain_finish(x);
     } else if (q->offline) {
         x->end = EXPLAIN_LOOKUP;
         x->l1.state = TIER_UNKNOWN;
-        finish(x);
+        explain_finish(x);
     } else {
         look_up(x);
     }

@@ -159,6 +159,33 @@ static void add_tier(cJSON *root, const char *name, const struct explanation *x,
     cJSON_AddNumberToObject(object, "status", e->status);
 }
 
+/* ---- who fetches ------------------------------------------------------------------------ */
+
+static void add_fetch(cJSON *root, const struct explain_fetch *f)
+{
+    static const char *const words[] = {
+        [SEEN_NOT_ASKED] = "not-asked",
+        [SEEN_UNAVAILABLE] = "unavailable",
+        [SEEN_NONE] = "none",
+        [SEEN_HELD] = "held",
+    };
+    if (f->under_way) {
+        cJSON *flight = cJSON_AddObjectToObject(root, "flight");
+        const char *state = f->flight.held ? "held" : f->flight.length > 0 ? "body" : "waiting";
+        cJSON_AddStringToObject(flight, "state", state);
+        cJSON_AddNumberToObject(flight, "since_ms", (double)f->flight.since);
+        cJSON_AddNumberToObject(flight, "readers", (double)f->flight.readers);
+        cJSON_AddNumberToObject(flight, "bytes", (double)f->flight.length);
+    } else {
+        cJSON_AddNullToObject(root, "flight");
+    }
+    cJSON *lease = cJSON_AddObjectToObject(root, "lease");
+    cJSON_AddStringToObject(lease, "state", words[f->lease]);
+    if (f->lease == SEEN_HELD) {
+        cJSON_AddNumberToObject(lease, "left_ms", (double)f->lease_left);
+    }
+}
+
 /* ---- what follows ----------------------------------------------------------------------- */
 
 /* A write's own pattern and its path's are often the same. */
@@ -227,11 +254,12 @@ cJSON *explain_json(struct explanation *x)
     add_ttl(root, rq);
     add_tier(root, "l1", x, &x->l1);
     add_tier(root, "l2", x, &x->l2);
+    add_fetch(root, &x->fetch);
     add_invalidates(root, x);
     cJSON_AddStringToObject(root, "outcome", outcome_word(x));
-    bool own = x->end == EXPLAIN_ANSWERED;
+    bool known = x->end == EXPLAIN_ANSWERED || x->end == EXPLAIN_SERVE;
     cJSON_AddItemToObject(root, "status",
-                          own ? cJSON_CreateNumber(rq->status) : cJSON_CreateNull());
+                          known ? cJSON_CreateNumber(rq->status) : cJSON_CreateNull());
     json_add_text(root, "reason", x->end == EXPLAIN_LOOKUP ? STR("-") : rq->reason_text);
     json_add_text(root, "reason_help",
                   x->end == EXPLAIN_LOOKUP ? STR("it depends on what the caches hold")

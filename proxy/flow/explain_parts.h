@@ -7,6 +7,7 @@
 
 #include "cache/entry.h"
 #include "flow/explain.h"
+#include "flow/flight.h"
 #include "flow/request.h"
 #include "flow/steps.h"
 
@@ -30,12 +31,28 @@ struct explain_tier {
     struct entry *entry; /* a reference, or NULL */
 };
 
+/* Whether another node fetches the name (cache/lease). */
+enum lease_state_seen {
+    SEEN_NOT_ASKED, /* of no use, or it is fetched here */
+    SEEN_UNAVAILABLE,
+    SEEN_NONE,
+    SEEN_HELD,
+};
+
+/* What the fetch of this request would meet. */
+struct explain_fetch {
+    bool under_way; /* here; then `flight` is set */
+    struct flight_facts flight;
+    enum lease_state_seen lease;
+    msec_t lease_left; /* SEEN_HELD: until it runs out, unless it is renewed */
+};
+
 /* How far the way of the request was followed. */
 enum explain_end {
     EXPLAIN_ANSWERED, /* Larder answers itself: request.status */
     EXPLAIN_FORWARD,  /* around the cache */
     EXPLAIN_LOOKUP,   /* offline: to the look-up */
-    EXPLAIN_SERVE,    /* from `used` */
+    EXPLAIN_SERVE,    /* from `used`, with request.status */
     EXPLAIN_FETCH,    /* to the origin, as a fill */
 };
 
@@ -48,11 +65,18 @@ struct explanation {
     bool settled;                 /* memory alone decides */
     struct explain_tier l1, l2;   /* … of the name, or the variant */
     struct entry *used;           /* serves or validates; of one of the tiers */
+    struct explain_fetch fetch;   /* EXPLAIN_FETCH, and of a refresh */
     const struct record *records; /* what a write would invalidate */
     size_t n_records;
     explain_done_fn *done;
     void *ctx;
 };
+
+/* explain_fetch.c: looks who fetches the name already. False: explain_finish() follows, once
+ * Redis has answered. */
+bool explain_fetch_look(struct explanation *x);
+/* explain.c: the end. */
+void explain_finish(struct explanation *x);
 
 /* explain_json.c: the answer. */
 struct cJSON *explain_json(struct explanation *x);

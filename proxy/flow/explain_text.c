@@ -127,6 +127,11 @@ static void say_forward(const struct explanation *x, struct strbuf *out)
     }
 }
 
+static void say_since(const struct explanation *x, const char *words, struct strbuf *out)
+{
+    strbuf_addf(out, "%s since %lld ms", words, (long long)x->fetch.flight.since);
+}
+
 static void say_serve(const struct explanation *x, struct strbuf *out)
 {
     const struct entry *e = x->used;
@@ -137,11 +142,21 @@ static void say_serve(const struct explanation *x, struct strbuf *out)
         strbuf_addf(out, "the stale answer in %s is sent at once, and refreshed from ", tier);
         add_upstream(x, "upstream", out);
         strbuf_add_str(out, STR(" in the background"));
+        if (x->fetch.under_way) {
+            say_since(x, ", which is under way", out);
+        }
     } else if (x->rq->result == CACHE_STALE) {
         strbuf_addf(out, "the stale answer in %s is sent, because the origin has just failed",
                     tier);
+    } else if (x->rq->status == 304) {
+        strbuf_addf(out, "a 304: what the client has is what %s has; it is fresh for another ",
+                    tier);
+        add_duration(out, left);
     } else {
-        strbuf_addf(out, "the stored answer in %s is sent; it is fresh for another ", tier);
+        strbuf_addf(out, "%s in %s is sent; it is fresh for another ",
+                    x->rq->status == 206 ? "the part that was asked for of the stored answer"
+                                         : "the stored answer",
+                    tier);
         add_duration(out, left);
     }
 }
@@ -169,9 +184,26 @@ static void say_stored_for(const struct route_settings *r, struct strbuf *out)
     }
 }
 
+/* Nothing more is asked of the origin. */
+static void say_join(const struct explanation *x, struct strbuf *out)
+{
+    if (x->fetch.lease == SEEN_HELD) {
+        strbuf_add_str(out, STR("another node is fetching it: its answer is waited for"));
+    } else if (x->fetch.flight.held) {
+        strbuf_add_str(out,
+                       STR("this node waits for another one that is fetching it: waits too"));
+    } else {
+        say_since(x, "joins the fetch under way", out);
+    }
+}
+
 static void say_fetch(const struct explanation *x, struct strbuf *out)
 {
     const struct request *rq = x->rq;
+    if (x->fetch.under_way || x->fetch.lease == SEEN_HELD) {
+        say_join(x, out);
+        return;
+    }
     if (x->used != NULL && rq->msg.method == METHOD_GET && can_validate(x->used)) {
         add_upstream(x, "upstream", out);
         strbuf_add_str(out, STR(" is asked whether the stored answer is still right"));

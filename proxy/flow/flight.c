@@ -166,12 +166,30 @@ static bool is_valid(const struct flight *f, struct str tags)
            JOURNAL_VALID;
 }
 
+/* Under the lock: can it be joined? */
+static bool is_open(const struct flight *f)
+{
+    bool open = (f->state == FLIGHT_WAITING || f->state == FLIGHT_BODY) && !f->dropping;
+    return open && is_valid(f, f->tags);
+}
+
+bool flight_get_facts(struct flight *f, msec_t now, struct flight_facts *out)
+{
+    pthread_mutex_lock(&f->lock);
+    bool open = is_open(f);
+    *out = (struct flight_facts){.held = f->begun == 0,
+                                 .since = f->begun > 0 && f->begun < now ? now - f->begun : 0,
+                                 .readers = f->n_readers,
+                                 .length = f->length};
+    pthread_mutex_unlock(&f->lock);
+    return open;
+}
+
 bool flight_try_read(struct flight *f, struct flight_reader *reader, struct loop *loop,
                      void (*wake)(struct flight_reader *r))
 {
     pthread_mutex_lock(&f->lock);
-    bool open = (f->state == FLIGHT_WAITING || f->state == FLIGHT_BODY) && !f->dropping;
-    bool joins = open && is_valid(f, f->tags);
+    bool joins = is_open(f);
     if (joins) {
         add_reader(f, reader, loop, wake);
     }

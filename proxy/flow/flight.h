@@ -153,6 +153,20 @@ struct flight *flight_join(struct flight_table *t, struct journal *j,
                            struct loop *loop, void (*wake)(struct flight_reader *r),
                            bool *leader);
 
+/* A flight that a request could join, as somebody sees it who does not. */
+struct flight_facts {
+    bool held;      /* the fetch has not begun: another node is waited for */
+    msec_t since;   /* ms that the fetch is under way */
+    size_t readers; /* requests that get its answer */
+    size_t length;  /* body bytes so far */
+};
+
+/* Would flight_join() join one now? Changes nothing. */
+bool flight_peek(struct flight_table *t, const struct flight_key *key, msec_t now,
+                 struct flight_facts *out);
+/* For the table: the facts, unless nobody can join the flight any more. */
+bool flight_get_facts(struct flight *f, msec_t now, struct flight_facts *out);
+
 /* A flight outside the table, for a request that goes alone but still fills; the caller leads
  * it on this loop and has the reference. */
 struct flight *flight_new_alone(struct journal *j, const struct flight_key *key,

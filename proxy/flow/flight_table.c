@@ -129,3 +129,14 @@ struct flight *flight_join(struct flight_table *t, struct journal *j,
     }
     return f;
 }
+
+bool flight_peek(struct flight_table *t, const struct flight_key *key, msec_t now,
+                 struct flight_facts *out)
+{
+    struct flight_shard *s = shard_of(t, key->hash);
+    pthread_mutex_lock(&s->lock);
+    struct flight *f = find(s, key);
+    bool open = f != NULL && flight_get_facts(f, now, out);
+    pthread_mutex_unlock(&s->lock);
+    return open;
+}

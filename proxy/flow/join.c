@@ -40,7 +40,7 @@ static void on_wait_end(struct deadline *d)
     request_run(rq);
 }
 
-static struct flight_key flight_key_of(const struct request *rq)
+struct flight_key join_key(const struct request *rq)
 {
     return (struct flight_key){.hash = rq->hash,
                                .name = rq->name,
@@ -69,7 +69,7 @@ enum step_result step_join(struct request *rq)
 {
     struct node *node = rq->worker->node;
     struct loop *loop = rq->worker->loop;
-    const struct flight_key key = flight_key_of(rq);
+    const struct flight_key key = join_key(rq);
     bool leader = true;
     if (rq->joins == JOIN_ALONE) {
         struct flight *f = flight_new_alone(node->journal, &key, loop);
@@ -104,7 +104,7 @@ enum step_result step_join(struct request *rq)
 bool join_refresh(struct request *rq, bool though_fresh)
 {
     struct node *node = rq->worker->node;
-    const struct flight_key key = flight_key_of(rq);
+    const struct flight_key key = join_key(rq);
     bool leader = false;
     struct flight *f = flight_join(node->flights, node->journal, &key, &rq->reader,
                                    rq->worker->loop, deliver_wake, &leader);

@@ -28,7 +28,7 @@ static struct leases *leases_of(const struct request *rq)
 }
 
 /* Is there somebody to share with, and may what he fetched be used? */
-static bool is_of_use(const struct request *rq)
+bool lease_path_of_use(const struct request *rq)
 {
     struct journal_link *link = redis_tier_link(rq->worker->node->redis);
     struct journal_link_stats ls;
@@ -103,7 +103,7 @@ void lease_path_start(struct request *rq)
 {
     msec_t patience = join_patience(rq->route);
     rq->worker->fills++;
-    if (!is_of_use(rq)) {
+    if (!lease_path_of_use(rq)) {
         rq->worker->fills--;
         fill_start(rq);
         return;

@@ -277,7 +277,11 @@ void lookup_choose(struct request *rq, struct entry *e, struct lookup_choice *c)
     } else if (failing && (reuse == REUSE_STALE || reuse == REUSE_VALIDATE)) {
         *c = (struct lookup_choice){LOOKUP_SERVE, CACHE_STALE, REASON_STALE_ERROR, false};
     } else {
-        *c = (struct lookup_choice){LOOKUP_KEEP, CACHE_MISS, REASON_EXPIRED,
+        /* What is fresh by itself is not to be used because the client says so. */
+        bool asked =
+            valid == JOURNAL_VALID && entry_freshness(e, rq->worker->loop->wall) == ENTRY_FRESH;
+        *c = (struct lookup_choice){LOOKUP_KEEP, CACHE_MISS,
+                                    asked ? REASON_CLIENT_NO_CACHE : REASON_EXPIRED,
                                     reuse == REUSE_VALIDATE};
     }
 }
@@ -319,6 +323,9 @@ enum step_result step_fetch(struct request *rq)
     if (rq->lookup.only_if_cached) {
         reply_problem(rq, 504, REASON_ONLY_IF_CACHED, "there is no stored answer");
         return STEP_DONE;
+    }
+    if (!rq->lookup.store && rq->reason == REASON_MISS) {
+        request_decide(rq, rq->result, rq->lookup.reason);
     }
     if (rq->msg.method == METHOD_HEAD || !rq->lookup.store) {
         rq->step = STEP_PASS;

@@ -43,6 +43,15 @@ bool redis_path_ask(struct request *rq, l2_done_fn *done)
     return may_ask(rq) && ask(rq, done);
 }
 
+void redis_path_note_refused(struct request *rq)
+{
+    const struct worker *w = rq->worker;
+    bool wanted = w->redis != NULL && rq->lookup.lookup && rq->joins != JOIN_ALONE;
+    if (wanted && rq->reason == REASON_MISS && !l2_ready(redis_worker_l2(w->redis))) {
+        request_decide(rq, rq->result, REASON_BREAKER);
+    }
+}
+
 bool redis_path_ask_variant(struct request *rq, const struct entry *marker, l2_done_fn *done)
 {
     struct vary_spec spec;
@@ -146,7 +155,11 @@ enum step_result step_redis(struct request *rq)
     request_stats_start(rq);
     rq->step = STEP_FETCH;
     rq->seen_known = false;
-    return redis_path_ask(rq, on_entry) ? STEP_WAIT : STEP_MORE;
+    if (redis_path_ask(rq, on_entry)) {
+        return STEP_WAIT;
+    }
+    redis_path_note_refused(rq);
+    return STEP_MORE;
 }
 
 void redis_path_store(struct request *rq, const struct entry *e)

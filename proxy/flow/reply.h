@@ -18,6 +18,9 @@
  */
 void reply_problem(struct request *rq, int status, enum reason reason, const char *detail);
 
+/* The status that reply_entry() would give: the entry's, 304, 206 or 416. Sends nothing. */
+int reply_entry_status(struct request *rq, const struct entry *e);
+
 /* 416 for a representation of this length (RFC 9110 15.5.17). */
 void reply_unsatisfiable(struct request *rq, uint64_t length);
 

@@ -129,6 +129,24 @@ static bool answer_not_modified(struct request *rq, const struct entry *e)
                                 entry_date(e)) == CONDITIONAL_NOT_MODIFIED;
 }
 
+int reply_entry_status(struct request *rq, const struct entry *e)
+{
+    struct range_plan plan = {.verdict = RANGE_IGNORE};
+    if (answer_not_modified(rq, e)) {
+        return 304;
+    }
+    if (rq->msg.has_range && e->status == 200) {
+        reply_plan_range(rq, e->body_length, entry_etag(e), entry_last_modified(e),
+                         entry_date(e), &plan);
+    }
+    switch (plan.verdict) {
+    case RANGE_IGNORE: break;
+    case RANGE_SATISFIABLE: return 206;
+    case RANGE_UNSATISFIABLE: return 416;
+    }
+    return e->status;
+}
+
 void reply_entry(struct request *rq, struct entry *e)
 {
     bool gzip = sends_gzip(rq, e);

@@ -69,6 +69,8 @@ void fill_ask_again(struct request *rq, struct str vary);
 
 #define JOIN_ALONE UINT32_MAX /* rq->joins: waits for nobody's fetch */
 
+/* join.c: what a request joins a flight for. */
+struct flight_key join_key(const struct request *rq);
 /* join.c: how long a follower waits for the head of an answer; -1: no limit. */
 msec_t join_patience(const struct route_settings *route);
 /* join.c: fetches in the background; false when somebody does already or, unless though_fresh,
@@ -156,6 +158,9 @@ void lookup_choose(struct request *rq, struct entry *e, struct lookup_choice *c)
 /* lookup.c: what to do with an entry found; takes over the reference. STEP_MORE: it will not
  * do, rq->step says where to go on. */
 enum step_result lookup_judge(struct request *rq, struct entry *e);
+/* lease_path.c: is there another node to share a fetch with, and may what it fetched be used?
+ */
+bool lease_path_of_use(const struct request *rq);
 /* lease_path.c: the leader of a flight fetches, unless another node that shares the Redis does
  * already: then it waits for what that one stores. */
 void lease_path_start(struct request *rq);
@@ -165,6 +170,8 @@ void lease_path_release(struct request *rq, enum lease_end end);
 /* redis_path.c: asks the Redis tier for what is stored under the request's name, if that is of
  * use, within what is left of its budget; done(rq, …) gets it. False when it is not asked. */
 bool redis_path_ask(struct request *rq, l2_done_fn *done);
+/* redis_path.c: it was not asked: gives the reason of a miss if that is why. */
+void redis_path_note_refused(struct request *rq);
 /* redis_path.c: the same for the variant that this request selects by a Vary marker; false also
  * when it was a variant that was asked for. */
 bool redis_path_ask_variant(struct request *rq, const struct entry *marker, l2_done_fn *done);

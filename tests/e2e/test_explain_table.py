@@ -63,6 +63,7 @@ ALONE = [
     ("MISS", "miss", dict(target="/any/1", headers=ORG)),
     ("MISS", "miss", dict(target="/sid/1", headers=[("Cookie", "sid=s3cret")])),
     ("MISS", "miss", dict(target="/honor/1", headers=[("Cache-Control", "no-cache")])),
+    ("MISS", "client-no-store", dict(target="/honor/3", headers=[("Cache-Control", "no-store")])),
     ("MISS", "miss", dict(target="/graphql", method="POST", headers=JSON,
                           body='{"query":"query { a }"}')),
     ("BYPASS", "mutation", dict(target="/graphql", method="POST", headers=JSON,
@@ -116,12 +117,31 @@ def test_what_memory_holds(proxy, origin):
     assert as_explained(proxy, "/page/1?page=1", method="HEAD")["outcome"] == "HIT"
     assert as_explained(proxy, "/page/1?page=1", [("Range", "bytes=0-3")])["outcome"] == "HIT"
     assert as_explained(proxy, "/page/1?page=2")["outcome"] == "MISS"
+    for target, headers, status in (
+            ("/page/1?page=1", [], 200), ("/page/1?page=1", [("Range", "bytes=0-3")], 206),
+            ("/page/1?page=1", [("Range", "bytes=0-1,3-4")], 206),
+            ("/page/1?page=1", [("Range", "bytes=0-3"), ("If-Range", '"other"')], 200)):
+        said = as_explained(proxy, target, headers)
+        assert (said["outcome"], said["status"]) == ("HIT", status), said
+    said = as_explained(proxy, "/page/1?page=1", [("Range", "bytes=90000-")])
+    assert (said["outcome"], said["reason"], said["status"]) == ("OWN", "range", 416)
+    assert "outside of the body" in said["would"]
 
     said = as_explained(proxy, "/page/1", method="POST", body="x")
     assert "page:1:*" in said["invalidates"] and "tag:org:1" in said["invalidates"]
     said = as_explained(proxy, "/page/1?page=1")
     assert (said["outcome"], said["reason"]) == ("MISS", "invalidated")
     assert said["l1"]["state"] == "invalidated"
+
+
+def test_a_copy_that_is_still_right(proxy, origin):
+    origin.route("/page/e", answer(200, b"0123456789", {"ETag": '"e"'}))
+    warm(proxy, "/page/e")
+    for headers, status in (([("If-None-Match", '"e"')], 304), ([("If-None-Match", '"f"')], 200),
+                            ([("If-None-Match", '"e"'), ("Range", "bytes=99-")], 304)):
+        said = as_explained(proxy, "/page/e", headers)
+        assert (said["outcome"], said["reason"], said["status"]) == ("HIT", "-", status), said
+    assert "304" in as_explained(proxy, "/page/e", [("If-None-Match", '"e"')])["would"]
 
 
 def test_identities_share_nothing(proxy):
@@ -148,14 +168,17 @@ def test_time_passes(proxy, origin):
 def test_an_origin_that_fails(proxy, origin):
     warm(proxy, "/error/1")
     eventually(lambda: explain(proxy, "/error/1")["l1"]["state"] == "stale", 15, "it is stale")
-    origin.route("/error/1", answer(503, b"no"))
-    failed = proxy.get("/error/1")
-    assert (failed.status, failed.x_cache) == (200, "STALE")
     said = explain(proxy, "/error/1")
-    if said["reason"] == "stale-error":  # within the two seconds in which it is left alone
-        assert said["outcome"] == "STALE" and "has just failed" in said["would"]
-    else:
-        assert said["reason"] == "expired" and "if it fails" in said["would"], said
+    assert said["reason"] == "expired" and "if it fails" in said["would"], said
+    origin.route("/error/1", answer(503, b"no"))
+
+    def left_alone():  # for two seconds after each failure
+        failed = proxy.get("/error/1")
+        assert (failed.status, failed.x_cache) == (200, "STALE")
+        said = explain(proxy, "/error/1")
+        return said["reason"] == "stale-error" and said
+    said = eventually(left_alone, 15, "the origin is left alone after a failure")
+    assert said["outcome"] == "STALE" and "has just failed" in said["would"]
 
 
 def test_what_could_not_be_stored(proxy, origin):
@@ -171,7 +194,8 @@ def test_what_could_not_be_stored(proxy, origin):
 def test_client_directives(proxy):
     warm(proxy, "/honor/1")
     said = as_explained(proxy, "/honor/1", [("Cache-Control", "no-cache")])
-    assert said["outcome"] == "MISS" and said["l1"]["state"] == "fresh"
+    assert (said["outcome"], said["reason"]) == ("MISS", "client-no-cache")
+    assert said["l1"]["state"] == "fresh"
     assert as_explained(proxy, "/honor/1", [("Cache-Control", "only-if-cached")])["outcome"] == "HIT"
     said = as_explained(proxy, "/honor/2", [("Cache-Control", "no-store")])
     assert "not stored" in said["would"]
