@@ -31,6 +31,19 @@ function bar(part) {
   return i;
 }
 
+/* Children anew. Nobody loses the focus or a selection by it: what
+ * somebody is marking stays as it is, and the control that has the focus is found again. */
+function replace(node, children) {
+  const marked = getSelection();
+  if (marked.type === 'Range' && node.contains(marked.anchorNode)) return;
+  const active = node.contains(document.activeElement) ? document.activeElement : null;
+  const label = active && active.getAttribute('aria-label');
+  node.replaceChildren(...children);
+  if (!label) return;
+  const again = [...node.querySelectorAll('button')].find((b) => b.getAttribute('aria-label') === label);
+  if (again) again.focus();
+}
+
 /* ---- numbers ---- */
 
 const grouped = new Intl.NumberFormat('en');
@@ -44,6 +57,8 @@ function short(v) {
   }
   return String(v);
 }
+
+const plural = (n, word) => `${short(n)} ${word}${n === 1 ? '' : 's'}`;
 
 function perSecond(v) {
   v = number(v);

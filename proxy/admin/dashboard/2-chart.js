@@ -132,7 +132,9 @@ function drawLegend() {
 
 function drawChart() {
   const enough = chart.points.length > 1;
-  $('plot-empty').hidden = enough;
+  const quiet = enough && chart.points.every((p) => p.total === 0);
+  $('plot-empty').hidden = enough && !quiet;
+  say($('plot-empty'), quiet ? 'No traffic yet.' : 'Collecting the first samples…');
   drawLegend();
   if (!enough) {
     $('chart').replaceChildren();

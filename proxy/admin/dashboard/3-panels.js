@@ -9,7 +9,7 @@ const RESULT_CLASS = {
 };
 
 function showList(name, items) {
-  $(name).replaceChildren(...items);
+  replace($(name), items);
   $(name).hidden = items.length === 0;
   $(`${name}-empty`).hidden = items.length > 0;
 }
@@ -24,13 +24,25 @@ function showHealth(health, stats) {
   pill.className = `pill ${kind}`;
   say(pill, status.charAt(0) + status.slice(1).toLowerCase());
   say($('version'), stats.version ? `v${stats.version}` : '');
-  const problems = (health && health.problems) || [];
+  showBanner([...((health && health.problems) || []), ...firing(stats)], kind);
+}
+
+/* Alerts that fire, as problems; one for each condition, however many receivers it has. */
+function firing(stats) {
+  const rules = ((stats.alerts && stats.alerts.rules) || []).filter((r) => r.firing);
+  return rules.filter((r, i) => rules.findIndex((o) => o.alert === r.alert) === i)
+    .map((r) => ({ what: `alert ${r.alert}`, detail: r.detail, since: r.since }));
+}
+
+/* Made anew only when something changed: screen readers say it each time. */
+function showBanner(problems, kind) {
   const banner = $('banner');
+  const items = problems.map((p) => el('li', {}, el('strong', {}, `${p.what}: `),
+    el('span', {}, String(p.detail || '')), p.since ? el('small', {}, ` since ${clock(p.since)}`) : null));
   banner.hidden = problems.length === 0;
   banner.className = `banner ${kind === 'bad' ? 'bad' : ''}`;
-  banner.replaceChildren(...problems.map((p) => el('div', {},
-    el('strong', {}, `${p.what}: `), el('span', {}, String(p.detail || '')),
-    p.since ? ` since ${clock(p.since)}` : null)));
+  const list = el('ul', {}, ...items);
+  if (!banner.firstChild || !banner.firstChild.isEqualNode(list)) banner.replaceChildren(list);
 }
 
 /* What came between the oldest sample of the last `ms` and the newest. */
@@ -47,15 +59,20 @@ function showRatio(stats, window) {
   const all = number(stats.hits) + number(stats.misses);
   const rate = asked > 0 ? (of('hits') * 100) / asked : number(stats.hit_rate);
   say($('f-ratio'), all > 0 ? percent(rate) : '–');
-  say($('f-ratio-all'), all > 0 ? percent(stats.hit_rate) : '–');
+  say($('f-ratio-all'), percent(stats.hit_rate));
+  $('f-ratio-unit').hidden = $('f-ratio-note').hidden = all === 0;
+  $('f-ratio-none').hidden = all > 0;
+  say($('f-ratio-none'), number(stats.total_requests) > 0 ? 'nothing cacheable yet' : 'no traffic yet');
 }
+
+const money = (v) => (v < 10000
+  ? v.toLocaleString('en', { minimumFractionDigits: 2, maximumFractionDigits: 2 }) : short(v));
 
 function showSaved(saved) {
   const requests = number(saved.requests);
-  const unit = saved.money ? '' : 'requests';
-  say($('f-saved'), saved.money ? grouped.format(Math.round(saved.money * 100) / 100) : short(requests));
-  say($('f-saved-unit'), unit);
-  say($('f-saved-note'), `${saved.money ? `${short(requests)} upstream requests, ` : ''}${
+  say($('f-saved'), saved.money ? money(saved.money) : short(requests));
+  say($('f-saved-unit'), saved.money ? 'of cost' : requests === 1 ? 'request' : 'requests');
+  say($('f-saved-note'), `${saved.money ? `${plural(requests, 'upstream request')}, ` : ''}${
     span(saved.seconds)} of upstream time`);
 }
 
@@ -68,7 +85,7 @@ function showFigures(stats, window) {
   const [value, unit] = latency.hit && latency.hit.count > 0 ? timeParts(latency.hit.p99) : ['–', ''];
   say($('f-hit'), value);
   say($('f-hit-unit'), unit);
-  say($('f-miss'), latency.miss && latency.miss.count > 0 ? time(latency.miss.p99) : '–');
+  say($('f-miss'), latency.miss && latency.miss.count > 0 ? `a miss takes ${time(latency.miss.p99)}` : 'no miss measured yet');
   const errors = window && window.ms > 0
     ? (Math.max(0, number(window.to.errors) - number(window.from.errors)) * 60000) / window.ms : 0;
   say($('f-errors'), errors > 0 && errors < 1 ? '<1' : short(errors));
@@ -89,9 +106,11 @@ function showReasons(stats, window) {
   const total = recent.reduce((sum, [, n]) => sum + n, 0);
   recent.sort((a, b) => b[1] - a[1]);
   say($('reasons-span'), window ? `last ${span(window.ms / 1000)}` : 'since the start');
+  say($('reasons-empty'), number(stats.total_requests) === 0 ? 'No traffic yet.'
+    : window ? 'Nothing but plain hits, or no request at all, lately.' : 'Nothing but plain hits so far.');
   showList('reasons', recent.slice(0, 9).map(([word, n]) => el('li', {},
     el('span', { class: 'name mono', title: word }, word), el('b', {}, short(n)),
-    el('small', {}, `${Math.round((n * 100) / total)} %`),
+    el('small', {}, n * 200 < total ? '<1 %' : `${Math.round((n * 100) / total)} %`),
     el('span', { class: 'meter c-miss' }, bar(n / recent[0][1])))));
 }
 
@@ -100,11 +119,14 @@ const all = (r) => ['hits', 'misses', 'stale', 'revalidated', 'bypass', 'pass', 
 const served = (r) => number(r.hits) + number(r.misses) > 0;
 const p99 = (h) => (h && h.count > 0 ? h.p99 : null);
 
+/* A path that may be broken after its slashes. */
+const breakable = (path) => path.split(/(?<=\/)/).flatMap((part) => [part, el('wbr')]);
+
 /* Title, what it is sorted by, and its cell. */
 const COLUMNS = [
   ['Route', null, (r) => {
     const name = r.site ? `${r.site} ${r.route}` : String(r.route);
-    const cell = el('td', { title: name }, el('span', { class: 'mono' }, name));
+    const cell = el('td', {}, el('span', { class: 'mono' }, ...breakable(name)));
     if (r.type) cell.append(el('span', { class: 'type' }, String(r.type)));
     return cell;
   }],
@@ -121,7 +143,8 @@ const COLUMNS = [
   ['Hit p99', (r) => p99((r.latency_ms || {}).hit) ?? -1, (r) => timeCell((r.latency_ms || {}).hit)],
   ['Miss p99', (r) => p99((r.latency_ms || {}).miss) ?? -1, (r) => timeCell((r.latency_ms || {}).miss)],
 ];
-let sortBy = 2;
+const ROUTES_FEW = 12; // rows before somebody asks for all
+const table = { by: 2, up: false, all: false, filter: '' };
 
 function plain(v, kind = null) {
   return el('td', { class: kind }, number(v) > 0 ? short(v) : el('span', { class: 'zero' }, '0'));
@@ -134,35 +157,58 @@ function timeCell(h) {
 
 function showRoutes(stats) {
   const routes = (stats.routes || []).filter((r) => all(r) > 0);
-  routes.sort((a, b) => COLUMNS[sortBy][1](b) - COLUMNS[sortBy][1](a));
-  $('routes').querySelector('tbody').replaceChildren(...routes.slice(0, 50).map((r) => {
+  const wanted = routes.filter((r) => `${r.site || ''} ${r.route} ${r.type || ''}`.toLowerCase().includes(table.filter));
+  const key = COLUMNS[table.by][1];
+  wanted.sort((a, b) => (table.up ? key(a) - key(b) : key(b) - key(a)));
+  const shown = table.all ? wanted : wanted.slice(0, ROUTES_FEW);
+  replace($('routes').querySelector('tbody'), shown.map((r) => {
     const cells = COLUMNS.map(([, , cell]) => cell(r));
     cells.forEach((cell, i) => cell.setAttribute('data-label', COLUMNS[i][0]));
     return el('tr', {}, ...cells);
   }));
-  $('routes').hidden = routes.length === 0;
-  $('routes-empty').hidden = routes.length > 0;
+  $('routes').hidden = shown.length === 0;
+  $('routes-empty').hidden = shown.length > 0;
+  say($('routes-empty'), routes.length > 0 ? 'No route with requests has this in its name or type.'
+    : 'No request has come yet. Point a client at Larder’s listener, and its route appears here.');
+  $('routes-filter').hidden = routes.length <= ROUTES_FEW;
+  $('routes-more').hidden = wanted.length <= ROUTES_FEW;
+  $('routes-more').setAttribute('aria-expanded', String(table.all));
+  say($('routes-more'), table.all ? `Show the first ${ROUTES_FEW} only` : `Show all ${wanted.length} routes`);
+  say($('routes-span'), routes.length > 0 ? `${plural(routes.length, 'route')} with requests since the start` : 'since the start');
+}
+
+function sortRoutes(column) {
+  table.up = table.by === column && !table.up;
+  table.by = column;
+  $('routes').querySelectorAll('th').forEach((h, k) => {
+    if (k === column) h.setAttribute('aria-sort', table.up ? 'ascending' : 'descending');
+    else h.removeAttribute('aria-sort');
+  });
 }
 
 function startRoutes(redraw) {
   $('routes').querySelector('tr').replaceChildren(...COLUMNS.map(([title, key], i) => {
-    const th = el('th', { scope: 'col', 'aria-sort': i === sortBy ? 'descending' : null });
+    const th = el('th', { scope: 'col', 'aria-sort': i === table.by ? 'descending' : null });
     if (!key) {
       th.append(title);
       return th;
     }
     const button = el('button', { type: 'button' }, title);
     button.addEventListener('click', () => {
-      sortBy = i;
-      $('routes').querySelectorAll('th').forEach((h, k) => {
-        if (k === i) h.setAttribute('aria-sort', 'descending');
-        else h.removeAttribute('aria-sort');
-      });
+      sortRoutes(i);
       redraw();
     });
     th.append(button);
     return th;
   }));
+  $('routes-filter').addEventListener('input', () => {
+    table.filter = $('routes-filter').value.trim().toLowerCase();
+    redraw();
+  });
+  $('routes-more').addEventListener('click', () => {
+    table.all = !table.all;
+    redraw();
+  });
 }
 
 /* ---- latency: 10 µs to 100 s on a logarithmic rail ---- */
@@ -192,9 +238,9 @@ function showRange(title, kind, h) {
 
 function showLatency(stats) {
   const latency = stats.latency_ms || {};
-  $('latency').replaceChildren(showRange('From the cache', 'c-hit', latency.hit),
+  replace($('latency'), [showRange('From the cache', 'c-hit', latency.hit),
     showRange('Misses', 'c-miss', latency.miss),
-    showRange('Upstream alone', 'c-bypass', stats.upstream_ms));
+    showRange('Upstream alone', 'c-bypass', stats.upstream_ms)]);
 }
 
 /* ---- tiers, journal ---- */
@@ -239,7 +285,7 @@ function showJournal(journal) {
 function showTiers(stats) {
   const tiers = stats.tiers || {};
   say($('backend'), { memory: 'memory only', redis: 'Redis', 'redis+memory': 'memory and Redis' }[stats.backend] || '');
-  $('tiers').replaceChildren(...[showMemory(tiers.l1 || {}), showRedis(stats, tiers.l2 || {}),
+  replace($('tiers'), [showMemory(tiers.l1 || {}), showRedis(stats, tiers.l2 || {}),
     showJournal(stats.journal || {})].filter(Boolean));
 }
 
@@ -252,7 +298,7 @@ function showParts(stats) {
       const up = s.state === 'up';
       rows.push(el('li', {}, el('span', { class: 'name' }, String(u.upstream), ' ',
         el('small', { class: 'mono' }, String(s.address))),
-      el('small', {}, `${short(s.requests)} requests${s.failures > 0 ? `, ${short(s.failures)} failed` : ''}`),
+      el('small', {}, `${plural(number(s.requests), 'request')}${s.failures > 0 ? `, ${short(s.failures)} failed` : ''}`),
       el('span', { class: `dot ${up ? 'good' : 'bad'}` }, String(s.state))));
     }
   }
@@ -261,9 +307,9 @@ function showParts(stats) {
     rows.push(el('li', {}, el('span', { class: 'name' }, String(b.name), ' ', el('small', {}, 'breaker')),
       el('span', { class: `dot ${kind}` }, String(b.state))));
   }
-  $('parts').replaceChildren(...rows);
+  replace($('parts'), rows);
   const c = stats.connections || {};
-  say($('connections'), `${short(c.clients)} client and ${short(c.upstream)} upstream connections`);
+  say($('connections'), `${plural(number(c.clients), 'client')}, ${plural(number(c.upstream), 'upstream connection')}`);
 }
 
 /* ---- top, log ---- */
@@ -291,7 +337,7 @@ function showLog(log) {
   requests.unshift(...((log && log.requests) || []).slice().reverse());
   requests.length = Math.min(requests.length, 400);
   const shown = requests.filter((r) => logAll || r.cache !== 'HIT').slice(0, 14);
-  $('log').replaceChildren(...shown.map((r) => el('li', {},
+  replace($('log'), shown.map((r) => el('li', {},
     el('time', {}, clock(r.time)),
     el('span', { class: `chip ${RESULT_CLASS[r.cache] || 'c-own'}` }, r.cache && r.cache !== '-' ? r.cache : 'OWN'),
     el('span', { class: 'what', title: `${r.method} ${r.path}` }, `${r.method} ${r.path}`),

@@ -7,8 +7,13 @@
  * the result's nodes. */
 function startDialog(name, prepare, act) {
   const dialog = $(name);
-  const go = $(`${name}-go`);
-  const cancel = $(`${name}-cancel`);
+  const go = el('button', { type: 'submit', id: `${name}-go` });
+  const cancel = el('button', { type: 'button', class: 'button', id: `${name}-cancel` });
+  $(`${name}-form`).append(
+    el('div', { class: 'step', 'data-step': 'confirm' }, el('p', { id: `${name}-ask`, class: 'ask' })),
+    el('div', { class: 'step', 'data-step': 'done' },
+      el('p', { id: `${name}-result`, class: 'result', role: 'status' })),
+    el('div', { class: 'row' }, cancel, go));
   let step = 'form';
   const show = (next) => {
     step = next;
@@ -50,6 +55,7 @@ function startDialog(name, prepare, act) {
     if (step === 'confirm') show('form');
     else dialog.close();
   });
+  show('form');
   return () => {
     show('form');
     dialog.showModal();

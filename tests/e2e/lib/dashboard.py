@@ -28,7 +28,7 @@ class Site:
         self.admin = kw.pop("admin", None) or free_port()
         self.token = token
         self.url = f"http://127.0.0.1:{self.admin}/"
-        self.proxy = larder(CONF, admin=self.admin, token=f"token={token}" if token else "",
+        self.proxy = larder(kw.pop("conf", CONF), admin=self.admin, token=f"token={token}" if token else "",
                             up=origin.url, **kw)
         # The data port may be open a moment before the admin address.
         eventually(lambda: socket.create_connection(("127.0.0.1", self.admin), 5).close() or True, 20)
