@@ -23,20 +23,28 @@
 static void on_event(evutil_socket_t fd, short what, void *arg);
 static void on_deferred(struct deferred *d);
 
-void stream_arm(struct stream *s)
+/* The events that the stream's state asks for. */
+static short wanted_events(const struct stream *s)
 {
     short want = 0;
     if (s->connecting) {
-        want = EV_WRITE;
-    } else if (!s->broken) {
-        if (s->want_read || s->handshaking) {
-            want |= EV_READ;
-        }
-        /* Queued payload waits for the handshake; a writable socket must not wake us for it. */
-        if ((s->q_head != NULL && !s->handshaking) || s->tls_wants_write) {
-            want |= EV_WRITE;
-        }
+        return EV_WRITE;
     }
+    if (s->broken) {
+        return 0;
+    }
+    if (s->want_read || s->handshaking) {
+        want |= EV_READ;
+    }
+    /* Queued payload waits for the handshake; a writable socket must not wake us for it. */
+    if ((s->q_head != NULL && !s->handshaking && !s->corked) || s->tls_wants_write) {
+        want |= EV_WRITE;
+    }
+    return want;
+}
+
+static void register_events(struct stream *s, short want)
+{
     if (want == s->armed || s->fd < 0) {
         return;
     }
@@ -48,6 +56,17 @@ void stream_arm(struct stream *s)
         event_assign(&s->event, s->loop->base, s->fd, (short)(want | EV_PERSIST), on_event, s);
         event_add(&s->event, NULL);
     }
+}
+
+/* Input that is not wanted any more usually does not come before it is wanted again (a client
+ * waits for its answer): the registration stays until an event comes for nothing. */
+void stream_arm(struct stream *s)
+{
+    short want = wanted_events(s);
+    if (s->armed == (want | EV_READ) && !s->broken) {
+        return;
+    }
+    register_events(s, want);
 }
 
 static void stream_fail(struct stream *s, enum stream_error e, int error_number)
@@ -293,6 +312,9 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     }
     if (s->want_read && ((what & EV_READ) || s->ssl != NULL)) {
         s->ops->readable(s);
+    } else if (what & EV_READ) {
+        register_events(s, wanted_events(s)); /* came for nothing: not again */
+        return;
     }
     if (s->fd >= 0) {
         stream_arm(s);
@@ -314,6 +336,20 @@ static void last_read(struct stream *s)
     }
 }
 
+static void uncork_now(struct stream *s)
+{
+    s->corked = false;
+    if (s->fd < 0 || s->q_head == NULL || s->connecting || s->handshaking) {
+        return;
+    }
+    stream_flush(s);
+    stream_arm(s);
+    if (!s->write_failed && !s->broken && s->ops->written != NULL) {
+        s->ops->written(
+            s); /* without progress, too: nothing was said of it when it was queued */
+    }
+}
+
 static void on_deferred(struct deferred *d)
 {
     struct stream *s = container_of(d, struct stream, deferred);
@@ -324,6 +360,12 @@ static void on_deferred(struct deferred *d)
     if (s->broken) {
         s->ops->failed(s, (enum stream_error)s->error);
         return;
+    }
+    if (s->corked) {
+        uncork_now(s);
+        if (s->ssl == NULL) {
+            return;
+        }
     }
     if (s->fd >= 0 && s->want_read && !s->handshaking && !s->connecting) {
         s->ops->readable(s);

@@ -69,6 +69,7 @@ struct stream {
     bool broken;              /* an error was met; `failed` is due or delivered */
     bool write_failed;        /* output is broken; input is read once more, then `failed` */
     bool tls_wants_write;     /* SSL_read needs the socket writable */
+    bool corked;              /* output is kept back: stream_cork() */
     bool shut;                /* our side is to end when the queue is empty */
     uint8_t error;            /* enum stream_error to deliver */
     int error_number;         /* errno of the error */
@@ -78,7 +79,7 @@ struct stream {
     size_t pending;           /* bytes queued */
     uint64_t bytes_in;        /* payload read since open */
     uint64_t bytes_out;       /* payload accepted by the kernel since open */
-    struct deferred deferred; /* error or TLS-pending delivery */
+    struct deferred deferred; /* error or TLS-pending delivery; the end of corking */
 };
 
 /* What the kernel holds of a connection that stream_connect() opened beyond what it could send
@@ -108,12 +109,17 @@ void stream_connect(struct stream *s, struct loop *l, const struct stream_ops *o
 /* Reads up to cap bytes. */
 enum io_result stream_read(struct stream *s, void *buf, size_t cap, size_t *n);
 
-/* Enables or disables `readable`. */
+/* Enables or disables `readable`. Disabling costs nothing until something arrives. */
 void stream_want_read(struct stream *s, bool want);
 
 /* Sends or queues the segments in order, taking over their owners. Never fails visibly. At most
  * 8 segments. */
 void stream_send(struct stream *s, const struct segment *segs, size_t n);
+
+/* Keeps output back, so that what is sent in pieces leaves as one, until stream_uncork(): then
+ * it goes out at the end of the turn, behind whatever else the turn still sends. */
+void stream_cork(struct stream *s);
+void stream_uncork(struct stream *s);
 
 /* Payload that has left this machine's socket for good: taken by the peer's kernel. With TLS
  * and on Unix sockets an estimate, of use for differences only. */

@@ -186,7 +186,7 @@ static void segment_done(const struct segment *seg)
 /* Can bytes be handed to the kernel right now, without overtaking queued ones? */
 static bool can_write_now(const struct stream *s)
 {
-    return s->q_head == NULL && !s->connecting && !s->handshaking;
+    return s->q_head == NULL && !s->connecting && !s->handshaking && !s->corked;
 }
 
 void stream_send(struct stream *s, const struct segment *segs, size_t n)
@@ -222,6 +222,18 @@ void stream_send(struct stream *s, const struct segment *segs, size_t n)
     }
     if (s->q_head != NULL) {
         stream_arm(s);
+    }
+}
+
+void stream_cork(struct stream *s)
+{
+    s->corked = true;
+}
+
+void stream_uncork(struct stream *s)
+{
+    if (s->corked) {
+        loop_defer(s->loop, &s->deferred);
     }
 }
 

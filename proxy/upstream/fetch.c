@@ -148,10 +148,14 @@ static void on_deferred(struct deferred *d)
         fetch_attempt_failed(f, e);
         return;
     }
-    if (f->tell_writable && !f->body_ended &&
-        (f->state == STATE_AWAITING || f->state == STATE_BODY)) {
+    if (f->tell_writable) {
         f->tell_writable = false;
-        f->ops->writable(f);
+        if (!f->body_ended && (f->state == STATE_AWAITING || f->state == STATE_BODY)) {
+            f->ops->writable(f);
+        }
+        if (f->uc != NULL) {
+            stream_uncork(&f->uc->stream);
+        }
     }
 }
 
@@ -200,6 +204,9 @@ static void send_request(struct fetch *f)
     f->in.n = 0;
     f->got_byte = false;
     f->out_mark = f->uc->stream.bytes_out;
+    if (!f->body_ended) {
+        stream_cork(&f->uc->stream); /* the body, or its beginning, is often there already */
+    }
     fetch_send_segment(f, f->request.head.p, f->request.head.n);
     if (f->replay.n > 0) {
         fetch_send_segment(f, f->replay.p, f->replay.n);

@@ -546,6 +546,95 @@ static void test_close_in_callback(void **state)
     end_fini(&b);
 }
 
+/* Input that nobody wants: what arrives is left there, wakes the loop once and no more; none of
+ * it is lost. As long as nothing arrives the registration is not touched. */
+static void test_unwanted_input(void **state)
+{
+    (void)state;
+    static struct end a, b;
+    open_pair(&a, &b, 0);
+    stream_want_read(&b.s, false);
+    assert_int_equal(b.s.armed, EV_READ);
+    settle();
+    assert_int_equal(b.s.armed, EV_READ);
+    struct segment seg = copied("early");
+    stream_send(&a.s, &seg, 1);
+    RUN_UNTIL(b.s.armed == 0);
+    assert_int_equal(b.readable, 0);
+    stream_want_read(&b.s, true);
+    assert_int_equal(b.s.armed, EV_READ);
+    RUN_UNTIL(b.in.n == 5);
+    stream_want_read(&b.s, false);
+    stream_close(&a.s, false);
+    RUN_UNTIL(b.s.armed == 0);
+    assert_false(b.eof);
+    stream_want_read(&b.s, true);
+    RUN_UNTIL(b.eof);
+    end_fini(&a);
+    end_fini(&b);
+}
+
+/* What is sent while corked leaves as one, at the end of the turn in which that ends. */
+static void test_cork(void **state)
+{
+    (void)state;
+    static struct end a, b;
+    open_pair(&a, &b, 0);
+    memset(releases, 0, sizeof(releases));
+    stream_cork(&a.s);
+    struct segment segs[2] = {copied("head "), owned("body", 4, 1)};
+    stream_send(&a.s, segs, 1);
+    settle();
+    assert_int_equal(a.s.bytes_out, 0);
+    assert_int_equal(a.s.armed, EV_READ); /* a writable socket does not wake us for it */
+    stream_uncork(&a.s);
+    stream_send(&a.s, segs + 1, 1);
+    assert_int_equal(a.s.bytes_out, 0);
+    assert_int_equal(a.s.pending, 9);
+    RUN_UNTIL(b.in.n > 0);
+    assert_int_equal(b.in.n, 9);
+    assert_int_equal(b.readable, 1);
+    assert_int_equal(a.s.pending, 0);
+    assert_int_equal(a.written, 1);
+    assert_int_equal(a.readable, 0);
+    assert_int_equal(releases[1], 1);
+    stream_send(&a.s, segs, 1); /* and at once from then on */
+    assert_int_equal(a.s.pending, 0);
+    end_fini(&a);
+    end_fini(&b);
+}
+
+/* Corked output larger than the kernel takes, the end behind it, and a peer that has left. */
+static void test_cork_ends(void **state)
+{
+    (void)state;
+    static struct end a, b, c, d;
+    open_pair(&a, &b, 4096);
+    char *data = pattern(200000);
+    struct segment seg = {.p = data, .n = 200000};
+    stream_cork(&a.s);
+    stream_send(&a.s, &seg, 1);
+    stream_shutdown(&a.s);
+    stream_uncork(&a.s);
+    RUN_UNTIL(b.eof);
+    assert_int_equal(b.in.n, 200000);
+    assert_memory_equal(b.in.p, data, 200000);
+    open_pair(&c, &d, 0);
+    stream_cork(&c.s);
+    stream_send(&c.s, &seg, 1);
+    stream_close(&d.s, false);
+    stream_want_read(&c.s, false);
+    stream_uncork(&c.s);
+    RUN_UNTIL(c.failed == 1);
+    assert_int_equal(c.s.pending, 0);
+    assert_int_equal(c.written, 0);
+    free(data);
+    end_fini(&a);
+    end_fini(&b);
+    end_fini(&c);
+    end_fini(&d);
+}
+
 static void test_peek_dirty(void **state)
 {
     (void)state;
@@ -584,6 +673,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reopen_with_failure_pending, setup, teardown),
         cmocka_unit_test_setup_teardown(test_close_in_callback, setup, teardown),
         cmocka_unit_test_setup_teardown(test_peek_dirty, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_unwanted_input, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cork, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cork_ends, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
