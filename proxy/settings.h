@@ -319,8 +319,11 @@ struct route_settings {
 
     struct invalidate_target *invalidate; /* of a write route */
     size_t n_invalidate;
-    bool invalidate_soft; /* soft=on */
-    msec_t settle;        /* settle D; 0 */
+    bool invalidate_soft;   /* soft=on */
+    msec_t settle;          /* settle D; 0 */
+    msec_t intent_deadline; /* after which others invalidate for an announced write; 0: writes
+                               are not announced */
+    msec_t intent_renew;    /* a write that takes longer is announced again so often */
 
     bool admin;             /* admin: served by the admin plane, which is its upstream */
     bool upgrade_websocket; /* upgrade websocket */
@@ -388,6 +391,13 @@ enum uncertain {
     UNCERTAIN_SERVE,      /* serve for uncertain_serve longer, marked */
 };
 
+/* Is a write announced in the journal before it is forwarded (redis … intent=)? */
+enum intent_mode {
+    INTENT_OFF,
+    INTENT_ON,     /* where that cannot be done it is forwarded all the same */
+    INTENT_STRICT, /* … it is refused with 503 */
+};
+
 /* redis URL prefix=… */
 struct redis_settings {
     bool on;                    /* false: memory only */
@@ -404,6 +414,8 @@ struct redis_settings {
     bool lease;                /* one fetch for all nodes */
     bool causal;               /* X-Cache-Pos in answers to writes, and in requests */
     msec_t lease_time;         /* after which a node that died holds up the others no more */
+    enum intent_mode intent;   /* writes are announced */
+    msec_t intent_deadline;    /* of an announced write; 0: as each route's timeouts say */
 };
 
 /* What an alert looks at. */

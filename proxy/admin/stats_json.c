@@ -301,6 +301,9 @@ static void put_journal(cJSON *to, const struct stats_source *from, const double
     put_number(o, "shapes", v[STATS_VALUE_JOURNAL_SHAPES]);
     put_number(o, "outbox", v[STATS_VALUE_JOURNAL_OUTBOX]);
     put_number(o, "nodes", v[STATS_VALUE_JOURNAL_NODES]);
+    put_number(o, "intents", v[STATS_VALUE_JOURNAL_INTENTS]);
+    put_number(o, "healed", v[STATS_VALUE_JOURNAL_HEALED]);
+    put_number(o, "unannounced", v[STATS_VALUE_JOURNAL_UNANNOUNCED]);
     cJSON_AddBoolToObject(o, "uncertain", v[STATS_VALUE_JOURNAL_UNCERTAIN] > 0);
     cJSON_AddBoolToObject(o, "alone", v[STATS_VALUE_JOURNAL_NODES] <= 1);
 }

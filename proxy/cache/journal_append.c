@@ -18,6 +18,7 @@
 
 #include "base/mem.h"
 #include "cache/journal_asker.h"
+#include "cache/journal_intent.h"
 #include "cache/journal_link_state.h"
 #include "cache/journal_scripts.h"
 #include "cache/journal_wire.h"
@@ -171,10 +172,21 @@ static void finish_if_passed(struct journal_link *l, struct outbox_item *it)
 /* A number that another record had, as far as this node has read, is given a second time: by a
  * master that lacks the last records, while the other connection may still read from the one
  * that had them. */
-static bool given_again(const struct journal_link *l, const struct outbox_item *it,
-                        uint64_t seq)
+static bool given_again(const struct journal_link *l, uint64_t behind, uint64_t seq)
 {
-    return seq <= it->behind || (seq <= l->last_seq && seq > l->passed);
+    return seq <= behind || (seq <= l->last_seq && seq > l->passed);
+}
+
+bool append_taken(struct journal_link *l, uint64_t behind, bool returned,
+                  const struct redis_result *result)
+{
+    bool taken = result->outcome == REDIS_ANSWERED && result->reply->type == REDIS_INTEGER;
+    if (taken && !returned && given_again(l, behind, (uint64_t)result->reply->integer)) {
+        note_stranger(l, "numbers of the journal are given again");
+        return false;
+    }
+    note_answer(l, result);
+    return taken;
 }
 
 static void on_append(void *ctx, const struct redis_result *result)
@@ -191,7 +203,7 @@ static void on_append(void *ctx, const struct redis_result *result)
         finish(l, it);
     } else if (result->outcome != REDIS_ANSWERED || result->reply->type != REDIS_INTEGER) {
         make_pending(l, it);
-    } else if (given_again(l, it, (uint64_t)result->reply->integer)) {
+    } else if (given_again(l, it->behind, (uint64_t)result->reply->integer)) {
         make_pending(l, it); /* not in the stream that is followed: to be told again */
         note_stranger(l, "numbers of the journal are given again");
         return;
@@ -203,16 +215,11 @@ static void on_append(void *ctx, const struct redis_result *result)
     note_answer(l, result);
 }
 
-static void send_item(struct journal_link *l, struct outbox_item *it)
+struct redis_command *append_send(struct journal_link *l, struct str records, struct str mark,
+                                  const char *field, struct str value, redis_done_fn *done,
+                                  void *ctx)
 {
-    char mark[48], horizon[20], most[20];
-    size_t mark_n = strlen(l->node);
-    memcpy(mark, l->node, mark_n);
-    mark[mark_n++] = ':';
-    mark_n += u64_to_dec(it->mark, mark + mark_n);
-    if (it->watched) {
-        mark[mark_n++] = MARK_WATCHED;
-    }
+    char horizon[20], most[20];
     const struct segment argv[] = {
         REDIS_ARG("EVAL"),
         REDIS_ARG(JOURNAL_APPEND),
@@ -220,20 +227,38 @@ static void send_item(struct journal_link *l, struct outbox_item *it)
         redis_arg(l->key_epoch),
         redis_arg(l->key_stream),
         link_text(l->epoch),
-        redis_arg(strbuf_str(&it->wire)),
-        redis_arg(str_make(mark, mark_n)),
+        redis_arg(records),
+        redis_arg(mark),
         redis_arg(str_make(horizon, u64_to_dec((uint64_t)l->options.horizon, horizon))),
         redis_arg(str_make(most, u64_to_dec(l->options.max_records, most))),
+        link_text(field),
+        redis_arg(value),
     };
+    const size_t argc = sizeof(argv) / sizeof(argv[0]);
     const struct redis_call call = {.role = REDIS_JOURNAL,
                                     .argv = argv,
-                                    .argc = sizeof(argv) / sizeof(argv[0]),
+                                    .argc = field[0] != '\0' ? argc : argc - 2,
                                     .key = 3,
                                     .timeout = COMMAND_MS,
-                                    .done = on_append,
-                                    .ctx = it};
+                                    .done = done,
+                                    .ctx = ctx};
+    return redis_command(l->redis, &call);
+}
+
+static void send_item(struct journal_link *l, struct outbox_item *it)
+{
+    char mark[48];
+    size_t mark_n = strlen(l->node);
+    memcpy(mark, l->node, mark_n);
+    mark[mark_n++] = ':';
+    mark_n += u64_to_dec(it->mark, mark + mark_n);
+    if (it->watched) {
+        mark[mark_n++] = MARK_WATCHED;
+    }
     it->link = l; /* not all were asked for: some are of an earlier run, or stand for many */
-    if (redis_command(l->redis, &call) != NULL) {
+    if (append_send(l, strbuf_str(&it->wire), str_make(mark, mark_n),
+                    it->closes.n > 0 ? "c" : "", strbuf_str(&it->closes), on_append,
+                    it) != NULL) {
         it->state = OUTBOX_IN_FLIGHT;
         it->epoch = l->epoch_n;
         it->behind = l->last_seq;
@@ -321,10 +346,8 @@ static void join_all(struct journal_link *l, struct outbox_item *it)
     outbox_drop(it);
 }
 
-static void on_append_mail(struct mail *m)
+static void take_up(struct journal_link *l, struct outbox_item *it)
 {
-    struct outbox_item *it = container_of(m, struct outbox_item, mail);
-    struct journal_link *l = it->link;
     deadline_init(&it->deadline, on_budget);
     if (outbox_covers(&l->outbox)) {
         join_all(l, it);
@@ -342,16 +365,42 @@ static void on_append_mail(struct mail *m)
     }
 }
 
+static void on_append_mail(struct mail *m)
+{
+    struct outbox_item *it = container_of(m, struct outbox_item, mail);
+    if (it->intent != 0) {
+        intent_commit(it->link, it->intent, &it->closes);
+    }
+    take_up(it->link, it);
+}
+
+void append_own(struct journal_link *l, struct str wire, struct str mid)
+{
+    struct outbox_item *it = xcalloc(1, sizeof(*it));
+    it->link = l;
+    strbuf_add_str(&it->wire, wire);
+    strbuf_add_str(&it->closes, mid);
+    take_up(l, it);
+}
+
+/* What an append may be besides its records. */
+struct append_more {
+    bool watched;
+    uint64_t intent;
+};
+
 static struct journal_append *append(struct journal_link *l, struct loop *loop,
-                                     const struct record *records, size_t n, bool watched,
-                                     journal_append_fn *done, void *ctx)
+                                     const struct record *records, size_t n,
+                                     struct append_more more, journal_append_fn *done,
+                                     void *ctx)
 {
     struct outbox_item *it = xcalloc(1, sizeof(*it));
     struct journal_append *a = asker_new(loop, done, ctx);
     it->mail.fn = on_append_mail;
     it->link = l;
     it->asker = a;
-    it->watched = watched;
+    it->watched = more.watched;
+    it->intent = more.intent;
     journal_wire_encode(records, n, &it->wire);
     loop_post(l->loop, &it->mail);
     return a;
@@ -361,14 +410,21 @@ struct journal_append *journal_link_append(struct journal_link *l, struct loop *
                                            const struct record *records, size_t n,
                                            journal_append_fn *done, void *ctx)
 {
-    return append(l, loop, records, n, false, done, ctx);
+    return append(l, loop, records, n, (struct append_more){0}, done, ctx);
 }
 
 struct journal_append *journal_link_append_watched(struct journal_link *l, struct loop *loop,
                                                    const struct record *records, size_t n,
                                                    journal_append_fn *done, void *ctx)
 {
-    return append(l, loop, records, n, true, done, ctx);
+    return append(l, loop, records, n, (struct append_more){.watched = true}, done, ctx);
+}
+
+struct journal_append *journal_intent_commit(struct journal_link *l, struct loop *loop,
+                                             uint64_t intent, const struct record *records,
+                                             size_t n, journal_append_fn *done, void *ctx)
+{
+    return append(l, loop, records, n, (struct append_more){.intent = intent}, done, ctx);
 }
 
 void append_init(struct journal_link *l)

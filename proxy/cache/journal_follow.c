@@ -21,6 +21,7 @@
 #define READ_COUNT   512  /* stream entries of one XREAD */
 #define REGISTER_MS  1000 /* between registrations of this node */
 #define WAIT_MAX_MS  100  /* for the replicas */
+#define PLAIN_ITEMS  6    /* names and values of an entry that has to do with no intent */
 #define SEQ_MAX      (UINT64_MAX >> JOURNAL_LOCAL_BITS)
 
 static struct str number(uint64_t v, char digits[20])
@@ -82,6 +83,9 @@ static bool apply_entry(struct journal_link *l, struct str id, const struct redi
     memcpy(l->cursor, id.p, id.n);
     l->cursor[id.n] = '\0';
     l->last_seq = seq;
+    if (fields->n_items > PLAIN_ITEMS) {
+        intent_seen(l, id, field_value(fields, STR("i")), field_value(fields, STR("c")));
+    }
     struct str mark = field_value(fields, STR("m"));
     if (mark.n > 0 && mark.p[mark.n - 1] == MARK_WATCHED) {
         mark.n--;
@@ -152,6 +156,7 @@ static void become_following(struct journal_link *l)
         l->said_down = false;
     }
     append_flush(l);
+    intent_flush(l);
 }
 
 /* All that was there at `proof` is known, in an epoch that is still the same. */
@@ -238,6 +243,10 @@ static void on_registered(void *ctx, const struct redis_result *result)
     if (nodes == NULL || replicas == NULL || nodes->integer < 1 || replicas->integer < 0) {
         return;
     }
+    const struct redis_reply *now = redis_reply_item(result->reply, 2, REDIS_INTEGER);
+    if (now != NULL) {
+        intent_clock(l, now->integer);
+    }
     atomic_store_explicit(&l->nodes, (uint64_t)nodes->integer, memory_order_release);
     l->replicas = (uint64_t)replicas->integer;
     l->written = l->read_sent;
@@ -285,6 +294,7 @@ static bool send_register(struct journal_link *l)
                                     .ctx = l};
     l->registered_at = l->loop->now;
     append_flush(l); /* what was refused gets another chance now and then */
+    intent_flush(l);
     return link_send(l, SLOT_REGISTER, &call);
 }
 

@@ -211,6 +211,7 @@ struct journal_link *journal_link_new(struct journal *j,
     }
     outbox_init(&l->outbox, options->state_dir, options->prefix, l->node);
     append_init(l);
+    intent_init(l);
     deadline_init(&l->retry, on_retry);
     deadline_init(&l->last_call, on_last_call);
     l->resync.fn = on_resync;
@@ -257,7 +258,8 @@ static void unregister(struct journal_link *l)
 
 void link_check_closing(struct journal_link *l)
 {
-    if (l->closing && (l->state != LINK_FOLLOWING || l->outbox.going.n == 0)) {
+    bool said = l->outbox.going.n == 0 && !intent_unsaid(l);
+    if (l->closing && (l->state != LINK_FOLLOWING || said)) {
         l->closing = false;
         unregister(l);
     }
@@ -285,6 +287,7 @@ void journal_link_free(struct journal_link *l)
     deadline_cancel(&l->last_call);
     loop_defer_cancel(l->loop, &l->resync);
     loop_turn(l->loop, false); /* what was asked for in the last moment is kept too */
+    intent_fini(l);
     size_t lost = outbox_fini(&l->outbox);
     if (lost > 0) {
         log_warn("journal: %zu invalidations were not told to the other nodes", lost);
@@ -333,5 +336,8 @@ void journal_link_stats_get(const struct journal_link *l, struct journal_link_st
         .outbox = atomic_load_explicit(&l->waiting, memory_order_relaxed),
         .appended = atomic_load_explicit(&l->appended, memory_order_relaxed),
         .epochs = atomic_load_explicit(&l->epochs, memory_order_relaxed),
+        .intents = atomic_load_explicit(&l->intents.n_open, memory_order_relaxed),
+        .healed = atomic_load_explicit(&l->intents.healed, memory_order_relaxed),
+        .unannounced = atomic_load_explicit(&l->intents.failed, memory_order_relaxed),
     };
 }

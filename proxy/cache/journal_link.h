@@ -4,7 +4,8 @@
  * whether it is current.
  *
  *   {PREFIX}:journal   stream; each entry: s = sequence number, r = records (journal_wire),
- *                      m = mark of the node that appended it
+ *                      m = mark of the node that appended it; of announced writes also i = the
+ *                      intent, c = those that are over (journal_intent)
  *   {PREFIX}:epoch     hash, see journal_scripts.h
  *   {PREFIX}:nodes     sorted set of the nodes alive, by Redis's clock
  *   {PREFIX}:applied   hash: how far each of them has applied the stream
@@ -117,15 +118,18 @@ bool journal_link_pending(const struct journal_link *l);
 void journal_link_facts(const struct journal_link *l, struct redis_facts *out);
 
 struct journal_link_stats {
-    bool connected;    /* following the stream */
-    bool alone;        /* no other node on the prefix when last seen */
-    uint64_t nodes;    /* nodes on the prefix when last seen */
-    msec_t lag;        /* ms since the last proof; -1: never */
-    uint64_t seq;      /* last record applied */
-    uint64_t outbox;   /* appends waiting */
-    uint64_t appended; /* appends of this node that were read back */
-    uint64_t epochs;   /* how often all that was known came to be unverified, the first epoch
-                          included */
+    bool connected;       /* following the stream */
+    bool alone;           /* no other node on the prefix when last seen */
+    uint64_t nodes;       /* nodes on the prefix when last seen */
+    msec_t lag;           /* ms since the last proof; -1: never */
+    uint64_t seq;         /* last record applied */
+    uint64_t outbox;      /* appends waiting */
+    uint64_t appended;    /* appends of this node that were read back */
+    uint64_t epochs;      /* how often all that was known came to be unverified, the first epoch
+                             included */
+    uint64_t intents;     /* announced writes of all nodes that have not ended */
+    uint64_t healed;      /* … that never did, so that this node has invalidated for them */
+    uint64_t unannounced; /* writes of this node that could not be announced */
 };
 void journal_link_stats_get(const struct journal_link *l, struct journal_link_stats *out);
 

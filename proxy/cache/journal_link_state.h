@@ -1,8 +1,8 @@
 /*
  * The link's state and what its parts call of each other: journal_link (life, connections, what
- * others ask), journal_sync (which epoch, from where), journal_follow (reading and proof) and
- * journal_append (writing). Private to them; all of it on the link's thread but for the
- * atomics.
+ * others ask), journal_sync (which epoch, from where), journal_follow (reading and proof),
+ * journal_append (writing) and journal_intent (writes that are announced). Private to them; all
+ * of it on the link's thread but for the atomics.
  */
 #ifndef CACHE_JOURNAL_LINK_STATE_H
 #define CACHE_JOURNAL_LINK_STATE_H
@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/loop.h"
+#include "cache/journal_intent_table.h"
 #include "cache/journal_link.h"
 #include "cache/journal_outbox.h"
 #include "cache/redis.h"
@@ -43,6 +44,32 @@ enum link_slot {
     SLOT_READ,
     SLOT_EPOCH,
     LINK_SLOTS,
+};
+
+struct own_intent;
+
+/* Writes that were announced: journal_intent's. */
+struct link_intents {
+    struct intents open;     /* of all nodes, as read from the stream */
+    struct own_intent *mine; /* list: of this node, not ended; newest first */
+    struct jtable by_number; /* the same; ready if `ready` */
+    bool ready;
+    size_t n_mine;
+    struct strbuf closing; /* mids of those that ended without records, to be told … */
+    size_t n_closing;
+    struct strbuf closing_sent; /* … and those that are on their way; empty: none */
+    size_t n_closing_sent;
+    struct deferred close_due;
+    struct deadline heal; /* when the next open one may be due */
+    msec_t slack;         /* of this node's, so that not all do it at once */
+    msec_t ahead;         /* Redis's clock less the monotonic one */
+    bool clock_known;     /* `ahead` is, in this epoch */
+    bool rebase;          /* another clock counts from the next look at it on */
+
+    atomic_uint_fast64_t given;  /* last number of an own one */
+    atomic_size_t n_open;        /* open.n */
+    atomic_uint_fast64_t healed; /* invalidated here because nobody had ended them */
+    atomic_uint_fast64_t failed; /* own ones that could not be announced */
 };
 
 struct journal_link {
@@ -89,7 +116,8 @@ struct journal_link {
     struct deferred told; /* answers those that began to wait, once they are safe */
     msec_t estranged;     /* loop time since which appends meet another epoch; 0: they do not */
     struct journal_wait *waits; /* list */
-    bool closing;               /* ends when nothing is on its way any more */
+    struct link_intents intents;
+    bool closing; /* ends when nothing is on its way any more */
     struct deadline last_call;
 
     _Atomic msec_t proof; /* monotonic; 0: never */
@@ -155,5 +183,45 @@ void append_passed(struct journal_link *l);
 
 /* This node is current as of `proof`. */
 void append_proof(struct journal_link *l, msec_t proof);
+
+/* Invalidates what `wire` says, as if asked to, and ends the intent `mid`. */
+void append_own(struct journal_link *l, struct str wire, struct str mid);
+
+/* Sends one entry to the stream, all its strings copied: records, mark, and a further field of
+ * this name (one letter; "": none). NULL when it is refused. */
+struct redis_command *append_send(struct journal_link *l, struct str records, struct str mark,
+                                  const char *field, struct str value, redis_done_fn *done,
+                                  void *ctx);
+
+/* Looks at the end of such a command, and at what that says of the connection. Was the entry,
+ * sent when `behind` was the number of the last one read, taken into the epoch it was for?
+ * returned: it was read back already, or that is not known. */
+bool append_taken(struct journal_link *l, uint64_t behind, bool returned,
+                  const struct redis_result *result);
+
+/* ---- journal_intent.c -------------------------------------------------------------------- */
+
+void intent_init(struct journal_link *l);
+/* After the thread has ended. */
+void intent_fini(struct journal_link *l);
+
+/* An entry with this id was read that has further fields: `i` and `c`, p == NULL for none. */
+void intent_seen(struct journal_link *l, struct str id, struct str announced, struct str ended);
+
+/* Redis's clock showed this just before its answer was sent. */
+void intent_clock(struct journal_link *l, msec_t redis_now);
+
+/* Another epoch is followed, or records were trimmed before they were read. */
+void intent_epoch(struct journal_link *l);
+
+/* The stream is followed (again): what is to be said is said. Now and then, too. */
+void intent_flush(struct journal_link *l);
+
+/* Is there an end that the stream has not been told yet? */
+bool intent_unsaid(const struct journal_link *l);
+
+/* The intent of this number ends with what is appended now: its mid, appended to `mid`, unless
+ * the stream has never been told of it. */
+void intent_commit(struct journal_link *l, uint64_t number, struct strbuf *mid);
 
 #endif

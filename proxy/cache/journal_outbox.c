@@ -83,6 +83,7 @@ void outbox_drop(struct outbox_item *it)
         asker_drop(it->asker);
     }
     strbuf_free(&it->wire);
+    strbuf_free(&it->closes);
     free(it);
 }
 

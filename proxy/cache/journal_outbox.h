@@ -45,13 +45,15 @@ struct outbox_item {
     uint64_t mark;                /* its number on this node; read back from the stream */
     struct deadline deadline;     /* end of the asker's budget */
     enum outbox_state state;
-    bool returned;   /* IN_FLIGHT: its mark came back before Redis's own answer */
-    bool waiting;    /* applied here, and not certain to be known to the others */
-    uint64_t epoch;  /* number of the epoch in which it was sent */
-    uint64_t behind; /* the last record that had been read by then: its number is larger */
-    uint64_t seq;    /* SENT, LISTED: its number in the stream */
-    bool watched;    /* who applies it is asked to say so at once */
-    msec_t listed;   /* LISTED: monotonic time at which it was read back */
+    bool returned;        /* IN_FLIGHT: its mark came back before Redis's own answer */
+    bool waiting;         /* applied here, and not certain to be known to the others */
+    uint64_t epoch;       /* number of the epoch in which it was sent */
+    uint64_t behind;      /* the last record that had been read by then: its number is larger */
+    uint64_t seq;         /* SENT, LISTED: its number in the stream */
+    bool watched;         /* who applies it is asked to say so at once */
+    uint64_t intent;      /* of this node, that it ends; 0: none */
+    struct strbuf closes; /* mid of the intent that it ends; empty: none */
+    msec_t listed;        /* LISTED: monotonic time at which it was read back */
 };
 
 struct outbox_list {

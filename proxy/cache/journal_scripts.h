@@ -52,10 +52,11 @@
     "return {id, seq, from, first}\n"
 
 /*
- * KEYS epoch journal · ARGV id records mark horizon-ms max-records -> seq
+ * KEYS epoch journal · ARGV id records mark horizon-ms max-records [field value] -> seq
  *
- * Appends one entry and trims. An epoch or stream that is not the one this node follows is an
- * error, so that no record is acknowledged where nobody reads it.
+ * Appends one entry, with a further field if there is one, and trims. An epoch or stream that
+ * is not the one this node follows is an error, so that no record is acknowledged where nobody
+ * reads it.
  */
 #define JOURNAL_APPEND                                                           \
     "if redis.call('HGET', KEYS[1], 'id') ~= ARGV[1]\n"                          \
@@ -63,7 +64,8 @@
     "  return redis.error_reply('EPOCHMOVED another epoch')\n"                   \
     "end\n"                                                                      \
     "local seq = redis.call('HINCRBY', KEYS[1], 'seq', 1)\n"                     \
-    "redis.call('XADD', KEYS[2], '*', 's', seq, 'r', ARGV[2], 'm', ARGV[3])\n"   \
+    "redis.call('XADD', KEYS[2], '*', 's', seq, 'r', ARGV[2], 'm', ARGV[3],\n"   \
+    "           unpack(ARGV, 6))\n"                                              \
     "local min = redis.call('TIME')[1] * 1000 - tonumber(ARGV[4])\n"             \
     "if min > 0 then\n"                                                          \
     "  redis.call('XTRIM', KEYS[2], 'MINID', '~', string.format('%.0f', min))\n" \
@@ -73,7 +75,7 @@
 
 /*
  * KEYS nodes epoch journal applied · ARGV node-id life-ms watch-replicas epoch-id seq ->
- * {nodes, replicas}
+ * {nodes, replicas, now}
  *
  * Registers this node, with how far it has applied the epoch's stream, and counts those alive.
  * One that was not registered says hello in the stream, with no records: every node that
@@ -110,7 +112,7 @@
     "    replicas = most\n"                                                                   \
     "  end\n"                                                                                 \
     "end\n"                                                                                   \
-    "return {redis.call('ZCARD', KEYS[1]), replicas}\n"
+    "return {redis.call('ZCARD', KEYS[1]), replicas, now}\n"
 
 /*
  * KEYS nodes applied · ARGV epoch-id seq life-ms -> {nodes, waiting}

@@ -34,6 +34,7 @@ static void take_up(struct journal_link *l, const char *id, uint64_t first)
     journal_stream_epoch(l->journal, strtoull(id, NULL, 16), l->last_seq);
     atomic_fetch_add_explicit(&l->epochs, 1, memory_order_relaxed);
     l->passed = same ? l->last_seq : 0;
+    intent_epoch(l);
     if (same) {
         l->retry_ms = 0; /* nobody's fault */
         append_passed(l);

@@ -83,3 +83,26 @@ size_t journal_wire_decode(struct str bytes, struct arena *a, struct record **ou
     *out = list;
     return n;
 }
+
+void journal_wire_encode_intent(const struct journal_intent *intent, struct strbuf *out)
+{
+    strbuf_addf(out, "%.*s %llu ", STR_ARG(intent->mid), (unsigned long long)intent->deadline);
+    strbuf_add_str(out, intent->records);
+}
+
+bool journal_wire_decode_intent(struct str bytes, struct journal_intent *out)
+{
+    size_t mid_n = str_index(bytes, ' ');
+    struct str rest = str_skip(bytes, mid_n < bytes.n ? mid_n + 1 : mid_n);
+    size_t deadline_n = str_index(rest, ' ');
+    uint64_t deadline;
+    if (mid_n == 0 || mid_n > JOURNAL_MID_MAX || deadline_n == rest.n ||
+        !str_to_u64(str_make(rest.p, deadline_n), JOURNAL_INTENT_DEADLINE, &deadline) ||
+        deadline == 0) {
+        return false;
+    }
+    out->mid = str_make(bytes.p, mid_n);
+    out->deadline = (msec_t)deadline;
+    out->records = str_skip(rest, deadline_n + 1);
+    return true;
+}

@@ -224,6 +224,9 @@ void conf_check_refresh(struct conf_build *b, struct route_settings *r,
 void conf_check_route_admin(struct conf_build *b, struct route_settings *r,
                             const struct conf_route *x);
 
+/* check_intent.c: how long an announced write of each route may take. */
+void conf_check_intents(struct conf_build *b);
+
 /* Warnings about keys that collide and globs that miss or reach too far. */
 void conf_check_names(struct conf_build *b);
 

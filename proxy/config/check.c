@@ -230,6 +230,7 @@ void conf_check_all(struct conf_build *b)
             conf_check_route_admin(b, &b->s->sites[i].routes[k], &b->sites[i].routes[k]);
         }
     }
+    conf_check_intents(b);
     if (!upstreams && !b->garbled) {
         conf_error(b->d, (struct conf_span){0}, "no `upstream` is defined");
         conf_hint(b->d, "add a line like: upstream app http://127.0.0.1:8000");

@@ -42,6 +42,21 @@ static bool is_on(struct conf_build *b, const struct conf_stmt *s, const char *n
     return arg != NULL ? conf_choice(b, arg, words, 2) == 1 : initial;
 }
 
+static void set_intent(struct conf_build *b, const struct conf_stmt *s,
+                       struct redis_settings *out)
+{
+    static const char *const words[] = {"off", "on", "strict"};
+    static const enum intent_mode modes[] = {INTENT_OFF, INTENT_ON, INTENT_STRICT};
+    const struct conf_arg *arg = conf_opt(s, "intent");
+    const struct conf_arg *deadline = conf_opt(s, "intent_deadline");
+    int chosen = arg != NULL ? conf_choice(b, arg, words, 3) : 0;
+
+    out->intent = modes[chosen > 0 ? chosen : 0];
+    if (deadline != NULL) {
+        (void)conf_duration(b, deadline, 1000, 3600 * 1000, &out->intent_deadline);
+    }
+}
+
 static void set_target(struct conf_build *b, const struct conf_stmt *s,
                        struct redis_settings *out)
 {
@@ -84,6 +99,7 @@ void set_redis(struct conf_build *b, const struct conf_stmt *s, void *target)
     set_uncertain(b, s, out);
     out->lease = is_on(b, s, "lease", true);
     out->causal = is_on(b, s, "causal", false);
+    set_intent(b, s, out);
     if (prefix == NULL) {
         conf_error(b->d, s->at, "`redis` needs prefix=NAME");
         conf_hint(b->d, "it keeps the keys of several applications apart in one Redis");

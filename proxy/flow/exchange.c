@@ -6,6 +6,7 @@
 #include "base/addr.h"
 #include "cache/journal_link.h"
 #include "flow/forward.h"
+#include "flow/intent.h"
 #include "flow/reply.h"
 #include "flow/request.h"
 #include "flow/request_stats.h"
@@ -79,6 +80,9 @@ enum step_result step_pass(struct request *rq)
 {
     enum framing body = rq->body_done ? FRAMING_NONE : rq->msg.framing;
     if (rq->unsafe) {
+        if (intent_begin(rq)) {
+            return STEP_WAIT;
+        }
         invalidate_prepare(rq);
     }
     /* After an upgrade that was not granted the peer may have sent anything (RFC 9931). */

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "cache/journal_intent.h"
 #include "cache/tags.h"
+#include "flow/intent.h"
 #include "flow/node.h"
 #include "flow/redis_tier.h"
 #include "flow/request.h"
@@ -207,7 +209,13 @@ static void record_all(struct request *rq, const struct records *rs)
         journal_apply(w->node->journal, rs->list, rs->n);
         return;
     }
-    rq->append = journal_link_append(link, w->loop, rs->list, rs->n, on_appended, rq);
+    if (rq->intent != 0) {
+        rq->append =
+            journal_intent_commit(link, w->loop, rq->intent, rs->list, rs->n, on_appended, rq);
+        rq->intent = 0;
+    } else {
+        rq->append = journal_link_append(link, w->loop, rs->list, rs->n, on_appended, rq);
+    }
     if (rq->client == NULL) {
         journal_append_cancel(rq->append); /* nobody waits for the answer */
         rq->append = NULL;
@@ -264,6 +272,7 @@ uint64_t invalidate_after_write(struct request *rq, const struct msg *answer)
     int status = known_status(rq, answer);
     bool unknown = status == 0;
     if (!unknown && !policy_invalidates(status)) {
+        intent_end(rq);
         return 0;
     }
     rq->invalidated = true;

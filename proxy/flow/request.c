@@ -13,6 +13,7 @@
 #include "cache/l2.h"
 #include "flow/cors.h"
 #include "flow/debug.h"
+#include "flow/intent.h"
 #include "flow/refresh.h"
 #include "flow/reply.h"
 #include "flow/request_log.h"
@@ -95,6 +96,9 @@ static void request_free(struct request *rq)
         refresh_run_end(rq);
     }
     learn_end(rq);
+    if (rq->intent != 0) {
+        intent_end(rq);
+    }
     if (rq->stale != NULL) {
         entry_unref(rq->stale);
     }
@@ -544,6 +548,9 @@ void request_client_gone(struct request *rq)
         rq->l2 = NULL;
     }
     flight_leave(&rq->reader);
+    if (rq->announcing != NULL) {
+        intent_end(rq); /* it has not been forwarded */
+    }
     if (rq->lead == NULL) {
         exchange_client_gone(rq);
     }

@@ -139,6 +139,9 @@ struct request {
     struct fetch *fetch;                /* its exchange, filling or passing; NULL: none */
     const struct upstream_settings *up; /* the group it goes to */
     bool upgrade;                       /* an upgrade was asked for and the route allows it */
+    bool announced;                     /* its intent, if it has one, was taken care of */
+    uint64_t intent;                    /* number of that, until it ends; 0: none */
+    struct journal_append *announcing;  /* … on the way into the journal */
     struct journal_append *append;      /* its invalidation on the way into the journal */
     bool held;                          /* the answer waits for that */
     bool held_done;                     /* … and is complete */

@@ -86,6 +86,9 @@ static void journal_values(const struct stats_source *from, double *out)
         out[STATS_VALUE_JOURNAL_POSITION] = (double)ls.seq;
         out[STATS_VALUE_JOURNAL_OUTBOX] = (double)ls.outbox;
         out[STATS_VALUE_JOURNAL_NODES] = (double)ls.nodes;
+        out[STATS_VALUE_JOURNAL_INTENTS] = (double)ls.intents;
+        out[STATS_VALUE_JOURNAL_HEALED] = (double)ls.healed;
+        out[STATS_VALUE_JOURNAL_UNANNOUNCED] = (double)ls.unannounced;
         out[STATS_VALUE_JOURNAL_UNCERTAIN] = !journal_link_certain(link, from->now);
         if (ls.lag >= 0) {
             out[STATS_VALUE_JOURNAL_LAG] = (double)ls.lag / 1000;

@@ -1,6 +1,7 @@
 /*
  * journal_wire_decode() on arbitrary bytes: texts lie within them, and what was read is written
- * and read again the same. What makes no sense must be one hard RECORD_ALL.
+ * and read again the same. What makes no sense must be one hard RECORD_ALL. The same bytes as
+ * an intent, which must be refused or come back the same.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +21,24 @@ static void require(bool what)
 static void require_within(struct str text, struct str bytes)
 {
     require(text.n == 0 || (text.p >= bytes.p && text.p + text.n <= bytes.p + bytes.n));
+}
+
+static void look_at_intent(struct str bytes)
+{
+    struct journal_intent first, second;
+    struct strbuf again = {0};
+    if (!journal_wire_decode_intent(bytes, &first)) {
+        return;
+    }
+    require_within(first.mid, bytes);
+    require_within(first.records, bytes);
+    require(first.mid.n > 0 && first.mid.n <= JOURNAL_MID_MAX);
+    require(first.deadline > 0 && first.deadline <= JOURNAL_INTENT_DEADLINE);
+    journal_wire_encode_intent(&first, &again);
+    require(journal_wire_decode_intent(strbuf_str(&again), &second));
+    require(str_eq(first.mid, second.mid) && str_eq(first.records, second.records) &&
+            first.deadline == second.deadline);
+    strbuf_free(&again);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -47,6 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                     str_eq(first[i].text, second[i].text));
         }
     }
+    look_at_intent(bytes);
     strbuf_free(&again);
     arena_reset(&arena);
     return 0;

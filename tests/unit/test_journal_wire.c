@@ -171,6 +171,50 @@ static void test_too_long_becomes_all(void **state)
     free(text);
 }
 
+/* ---- intents ----------------------------------------------------------------------------- */
+
+static void test_intent_round_trip(void **state)
+{
+    (void)state;
+    const struct journal_intent in = {STR("0123456789abcdef:7"), 40000, STR("gh3:a:*ns1: ")};
+    struct journal_intent out;
+    struct strbuf wire = {0};
+    journal_wire_encode_intent(&in, &wire);
+    assert_true(str_eq(strbuf_str(&wire), STR("0123456789abcdef:7 40000 gh3:a:*ns1: ")));
+    assert_true(journal_wire_decode_intent(strbuf_str(&wire), &out));
+    assert_true(str_eq(out.mid, in.mid) && str_eq(out.records, in.records));
+    assert_int_equal(out.deadline, 40000);
+    strbuf_free(&wire);
+}
+
+static void test_intent_limits(void **state)
+{
+    (void)state;
+    static const char longest[] =
+        "0123456789012345678901234567890123456789012345678901234567890123 86400000 ";
+    struct journal_intent out;
+    assert_true(journal_wire_decode_intent(str_from(longest), &out));
+    assert_int_equal(out.mid.n, JOURNAL_MID_MAX);
+    assert_int_equal(out.records.n, 0);
+    assert_true(journal_wire_decode_intent(STR("m 1 "), &out));
+    static const char *const bad[] = {
+        "",       " ",
+        "m",      "m ",
+        "m 1",    " 1 ",
+        "m 0 ",   "m -1 ",
+        "m 1s ",  "m 86400001 ",
+        "m  ",    "m 18446744073709551616 ",
+        "m x ",   "m +1 x",
+        "m 1.5 ", "01234567890123456789012345678901234567890123456789012345678901234 1 ",
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        if (journal_wire_decode_intent(str_from(bad[i]), &out)) {
+            fail_msg("taken: \"%s\"", bad[i]);
+        }
+    }
+    assert_false(journal_wire_decode_intent(STR_NULL, &out));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +226,8 @@ int main(void)
         cmocka_unit_test(test_unknown_kinds_mean_all),
         cmocka_unit_test(test_too_many_become_all),
         cmocka_unit_test(test_too_long_becomes_all),
+        cmocka_unit_test(test_intent_round_trip),
+        cmocka_unit_test(test_intent_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
