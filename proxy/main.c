@@ -14,6 +14,7 @@ int cli_run(int argc, char **argv)
 {
     struct run_options options;
     int code;
+    server_hold_reloads();
     if (!run_options_read(argc, argv, &options, &code)) {
         return code;
     }

@@ -144,6 +144,15 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+void server_hold_reloads(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
 /* Before any thread starts, so that all inherit the mask. */
 static bool take_signals(struct server *s)
 {

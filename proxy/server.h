@@ -7,6 +7,10 @@
 
 #include "settings.h"
 
+/* From now on a SIGHUP or SIGUSR1 waits until server_run() is ready for it: before the start is
+ * complete neither ends the process. The first thing of all. */
+void server_hold_reloads(void);
+
 /*
  * Serves until SIGTERM or SIGINT; returns the process's exit code (0 after a drain, 1 when the
  * start failed, said in one log line). path: the file to read at a reload, NULL when the

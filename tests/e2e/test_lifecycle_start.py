@@ -1,8 +1,13 @@
 """Start: what is said, what refuses it, the pid file, no file at all."""
 
+import errno
 import os
 import re
+import signal
 import socket
+import time
+
+import pytest
 
 from lib.larder import binary, run_cli
 from lib.ports import free_port
@@ -137,3 +142,77 @@ def test_descriptors_do_not_leak(larder, origin):
             if i % 5 == 0:
                 c.reset()
     eventually(lambda: proxy.fds() <= before + 2)
+
+
+# ---- signals before the start is complete
+
+
+@pytest.fixture
+def early(tmp_path, origin):
+    """(the process, port, a function that lets it read its configuration): it waits in the middle
+    of its start, for a file that is a pipe; a reload finds a file."""
+    port, path = free_port(), str(tmp_path / "pipe.conf")
+    text = f"listen 127.0.0.1:{port}\nupstream main {origin.url}\n"
+    os.mkfifo(path)
+    process = Process([binary(), "run", "-c", path], str(tmp_path), "larder")
+
+    def write():
+        def opened():
+            try:
+                return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError as e:  # ENXIO: nobody reads
+                assert e.errno == errno.ENXIO
+        fd = eventually(opened, 15, "the configuration is read")
+        (tmp_path / "file.conf").write_text(text)
+        os.replace(tmp_path / "file.conf", path)
+        os.write(fd, text.encode())
+        os.close(fd)
+
+    yield process, port, write
+    process.stop()
+
+
+def blocked(process, sig):
+    """Has main() begun? Before that a signal is the kernel's business."""
+    with open(f"/proc/{process.pid}/status") as f:
+        mask = int(re.search(r"^SigBlk:\s*(\w+)", f.read(), re.M)[1], 16)
+    return mask >> (sig - 1) & 1
+
+
+def test_a_reload_that_is_asked_for_too_early_comes_later(early):
+    process, port, write = early
+    eventually(lambda: blocked(process, signal.SIGHUP), 15)
+    for _ in range(20):
+        process.signal(signal.SIGHUP)
+        process.signal(signal.SIGUSR1)
+    write()
+    eventually(lambda: "reload done" in process.stderr(), 15)
+    assert process.alive() and process.stderr().count("reload") == 1
+    assert fetch(port, "GET", "/a").status == 200
+
+
+def test_an_end_that_is_asked_for_too_early(early):
+    """Nothing has begun: no line, no file, no socket."""
+    process, port, _ = early
+    eventually(lambda: blocked(process, signal.SIGHUP), 15)
+    process.signal(signal.SIGTERM)
+    assert process.wait(15) == -signal.SIGTERM
+    assert process.stderr() == ""
+
+
+@pytest.mark.parametrize("sig", [signal.SIGHUP, signal.SIGTERM])
+def test_signals_at_any_moment_of_the_start(larder, origin, sig):
+    """From the first instruction of main() on."""
+    for step in range(8):
+        proxy = larder(CONF, origin=origin.url, wait=False)
+        eventually(lambda: blocked(proxy.process, signal.SIGHUP), 15, interval=0.0005)
+        time.sleep(step * 0.002)
+        for _ in range(5 if sig == signal.SIGHUP else 1):
+            proxy.signal(sig)
+        if sig == signal.SIGHUP:
+            eventually(proxy.running, 15)
+            eventually(lambda: "reload done" in proxy.stderr(), 15)
+            assert proxy.get("/a").status == 200
+            assert proxy.stop() == 0
+        else:
+            assert proxy.wait() in (0, -signal.SIGTERM)
