@@ -256,14 +256,15 @@ static void value_free(void *owner)
 }
 
 /* How long the entry can be of any use from now on. */
-static msec_t useful_for(const struct entry *e, msec_t now)
+static msec_t useful_for(msec_t fresh, msec_t stale, msec_t on_error, unsigned flags)
 {
-    msec_t stale = entry_stale(e), on_error = entry_stale_if_error(e);
     msec_t window = stale > on_error ? stale : on_error;
-    if (e->flags & ENTRY_MUST_REVALIDATE) {
-        window = 0;
-    }
-    return entry_lifetime(e) - entry_age(e, now) + window;
+    return fresh + (flags & ENTRY_MUST_REVALIDATE ? 0 : window);
+}
+
+bool l2_keeps(msec_t fresh, msec_t stale, msec_t on_error, unsigned flags)
+{
+    return useful_for(fresh, stale, on_error, flags) > EXPIRY_MIN;
 }
 
 bool l2_takes(const struct l2 *t, uint64_t bytes)
@@ -274,7 +275,8 @@ bool l2_takes(const struct l2 *t, uint64_t bytes)
 /* For how long the entry is to be written; 0: not at all. */
 static msec_t expiry_of(struct l2 *t, const struct entry *e, msec_t now)
 {
-    msec_t expiry = useful_for(e, now);
+    msec_t expiry = useful_for(entry_lifetime(e) - entry_age(e, now), entry_stale(e),
+                               entry_stale_if_error(e), e->flags);
     if (expiry < EXPIRY_MIN || !l2_ready(t)) {
         return 0;
     }

@@ -79,6 +79,9 @@ bool l2_put_fenced(struct l2 *t, const struct entry *e, msec_t now, uint64_t fen
 
 /* Would an entry of this size be written? */
 bool l2_takes(const struct l2 *t, uint64_t bytes);
+/* … one that is fresh for so long from now, with these windows and entry_flag? What is almost
+ * over is not worth it. */
+bool l2_keeps(msec_t fresh, msec_t stale, msec_t on_error, unsigned flags);
 
 /* Removes a name, without waiting. */
 void l2_unlink(struct l2 *t, struct str name);

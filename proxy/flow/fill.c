@@ -187,11 +187,14 @@ void fill_judge(struct request *rq, const struct msg *m, struct store_verdict *o
     out->store = out->reason == REASON_NONE;
 }
 
-/* Too large for Redis: nodes that wait for it need not wait until it has come. */
-static void release_early(struct request *rq, const struct msg *m)
+/* Too large for Redis, or too soon over: nodes that wait for it need not wait until it has
+ * come. `bytes` is what the head announces, or what has come. */
+static void release_early(struct request *rq, uint64_t bytes)
 {
-    if (rq->lease != NULL && m->framing == FRAMING_LENGTH &&
-        !l2_takes(redis_worker_l2(rq->worker->redis), m->content_length)) {
+    const struct store_verdict *sv = rq->storing;
+    if (rq->lease != NULL &&
+        (!l2_takes(redis_worker_l2(rq->worker->redis), bytes) ||
+         !l2_keeps(sv->lifetime - sv->age, sv->stale, sv->stale_if_error, sv->flags))) {
         lease_path_release(rq, LEASE_NOT_IN_REDIS);
     }
 }
@@ -232,7 +235,7 @@ static void on_head(struct fetch *f, const struct msg *m)
     }
     variant_select(rq, &sv->vary);
     publish(rq, m, tags);
-    release_early(rq, m);
+    release_early(rq, m->framing == FRAMING_LENGTH ? m->content_length : 0);
     loop_defer(rq->worker->loop, &rq->deferred);
 }
 
@@ -290,6 +293,7 @@ static void on_data(struct fetch *f, struct str piece)
     if (rq->storing->store && outgrown != REASON_NONE) {
         overflow(rq, outgrown);
     }
+    release_early(rq, rq->fill_bytes);
     flight_append(rq->lead, piece);
     if (!rq->storing->store) {
         if (flight_readers(rq->lead) == 0) {
