@@ -413,7 +413,7 @@ struct redis_settings {
     msec_t breaker_max;        /* its longest back-off */
     bool lease;                /* one fetch for all nodes */
     bool causal;               /* X-Cache-Pos in answers to writes, and in requests */
-    msec_t lease_time;         /* after which a node that died holds up the others no more */
+    msec_t lease_time;         /* after which a lease that is not renewed is over */
     enum intent_mode intent;   /* writes are announced */
     msec_t intent_deadline;    /* of an announced write; 0: as each route's timeouts say */
 };

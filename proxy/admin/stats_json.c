@@ -261,6 +261,18 @@ static void put_upstreams(cJSON *to, const struct stats_source *from)
 
 /* ---- Redis and the journal --------------------------------------------------------------- */
 
+static void put_leases(cJSON *to, const double *v)
+{
+    static const char *const names[STATS_VALUES] = {
+#define VALUE(id, name, metric, label, value, help) [STATS_VALUE_##id] = name,
+#include "tbl/counters.def"
+    };
+    cJSON *o = cJSON_AddObjectToObject(to, "leases");
+    for (int i = STATS_VALUE_LEASES_TAKEN; i <= STATS_VALUE_LEASE_WAITS_SILENT; i++) {
+        put_number(o, names[i], v[i]);
+    }
+}
+
 static void put_redis(cJSON *to, const struct stats_source *from, const double *v)
 {
     static const char *const states[] = {[REDIS_BREAKER_CLOSED] = "closed",
@@ -285,6 +297,7 @@ static void put_redis(cJSON *to, const struct stats_source *from, const double *
     put_number(o, "used_memory", v[STATS_VALUE_REDIS_MEMORY]);
     put_number(o, "keys", v[STATS_VALUE_REDIS_KEYS]);
     cJSON_AddStringToObject(o, "policy", info.facts.policy);
+    put_leases(o, v);
 }
 
 static void put_journal(cJSON *to, const struct stats_source *from, const double *v)

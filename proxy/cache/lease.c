@@ -1,7 +1,8 @@
 /*
- * Leases: taking, waiting, holding, giving back. Every step is one command, whose failure means
- * to go on without a lease. What a command that timed out may have taken all the same runs out
- * by itself.
+ * Leases: the instance, and a quest from its first command to its outcome: taking, waiting.
+ * Every step is one command, whose failure means to go on without a lease. What a command that
+ * timed out may have taken all the same runs out by itself. What is done with a lease that was
+ * got: lease_hold.c.
  */
 #include "cache/lease.h"
 
@@ -19,14 +20,11 @@
 #include "cache/lease_parts.h"
 #include "cache/lease_scripts.h"
 
-#define SLACK_MS      20   /* after the time at which another's lease is over */
-#define GIVE_BACK_MS  1000 /* nobody waits for that */
-#define DISPLACED_MAX 3    /* leases taken over in one quest */
-#define FAILURES_MAX  2    /* failed fetches of others waited for */
-#define WAKES_KEPT    "1000"
-#define WAKES_LIFE_MS "60000"
+#define SLACK_MS      20 /* after the time at which another's lease is over */
+#define DISPLACED_MAX 3  /* leases taken over in one quest */
+#define FAILURES_MAX  2  /* failed fetches of others waited for */
 
-static void on_timer(struct deadline *d);
+static void on_wait_end(struct deadline *d);
 static void on_taken(void *ctx, const struct redis_result *result);
 
 /* ---- the instance --------------------------------------------------------------------------
@@ -40,7 +38,9 @@ struct leases *leases_new(const struct lease_options *o)
                           .journal = o->journal,
                           .counters = o->counters,
                           .prefix = str_make(str_dup(o->prefix), o->prefix.n),
-                          .life = o->life};
+                          .life = o->life,
+                          .beat = o->beat};
+    deadline_init(&ls->heart, lease_on_heart);
     struct strbuf wake = {0};
     strbuf_addf(&wake, "{%.*s}:wake", STR_ARG(o->prefix));
     ls->wake = str_make(str_dup(strbuf_str(&wake)), wake.n);
@@ -58,6 +58,7 @@ static struct lease **list_of(struct lease *l)
 
 static void list_remove(struct lease *l)
 {
+    l->set->held -= l->state == LEASE_HELD;
     *(l->prev != NULL ? &l->prev->next : list_of(l)) = l->next;
     if (l->next != NULL) {
         l->next->prev = l->prev;
@@ -68,6 +69,7 @@ static void list_remove(struct lease *l)
 static void list_add(struct lease *l)
 {
     struct lease **list = list_of(l);
+    l->set->held += l->state == LEASE_HELD;
     l->next = *list;
     if (l->next != NULL) {
         l->next->prev = l;
@@ -75,14 +77,14 @@ static void list_add(struct lease *l)
     *list = l;
 }
 
-static void set_state(struct lease *l, enum lease_state state)
+void lease_set_state(struct lease *l, enum lease_state state)
 {
     list_remove(l);
     l->state = state;
     list_add(l);
 }
 
-static void lease_free(struct lease *l)
+void lease_free(struct lease *l)
 {
     if (l->command != NULL) {
         redis_cancel(l->command);
@@ -97,6 +99,7 @@ static void lease_free(struct lease *l)
 void leases_free(struct leases *ls)
 {
     lease_reader_fini(ls);
+    lease_heart_stop(ls);
     while (ls->waiting != NULL) {
         lease_free(ls->waiting);
     }
@@ -116,8 +119,7 @@ void lease_finish(struct lease *l, enum lease_outcome outcome)
     deadline_cancel(&l->timer);
     if (outcome == LEASE_GOT) {
         lease_count(&l->set->counters->taken);
-        set_state(l, LEASE_HELD);
-        deadline_set(l->set->loop, &l->timer, l->set->life / 3);
+        lease_hold(l);
         l->done(l->ctx, l, outcome);
         return;
     }
@@ -208,7 +210,7 @@ struct lease *lease_seek(struct leases *ls, const struct lease_quest *quest,
         memcpy(l->seen, quest->seen.p, n);
     }
     l->quest.seen = str_make(l->seen, n);
-    deadline_init(&l->timer, on_timer);
+    deadline_init(&l->timer, on_wait_end);
     list_add(l);
     make_keys(l);
     if (!take(l)) {
@@ -222,7 +224,7 @@ struct lease *lease_seek(struct leases *ls, const struct lease_quest *quest,
 void lease_try_again(struct lease *l)
 {
     deadline_cancel(&l->timer);
-    set_state(l, LEASE_ASKING);
+    lease_set_state(l, LEASE_ASKING);
     if (!take(l)) {
         lease_count(&l->set->counters->fallbacks);
         lease_finish(l, LEASE_NONE);
@@ -250,8 +252,22 @@ void leases_give_up(struct leases *ls)
 /* What a lease that is taken says of its holder. */
 struct holder {
     struct str head; /* token and its end */
+    uint64_t id;     /* of the instance; the token's first part */
     struct stamp stamp;
 };
+
+static bool read_instance(struct str token, uint64_t *id)
+{
+    char hex[17];
+    char *end;
+    if (token.n <= 16 || token.p[16] != '-') {
+        return false;
+    }
+    memcpy(hex, token.p, 16);
+    hex[16] = '\0';
+    *id = strtoull(hex, &end, 16);
+    return *end == '\0';
+}
 
 static bool read_holder(struct str value, struct holder *out)
 {
@@ -263,22 +279,59 @@ static bool read_holder(struct str value, struct holder *out)
     }
     out->head = str_make(value.p, token.n + 1);
     return out->head.n <= sizeof(((struct lease *)0)->other) &&
-           str_to_u64(epoch, UINT64_MAX, &out->stamp.epoch) &&
+           read_instance(token, &out->id) && str_to_u64(epoch, UINT64_MAX, &out->stamp.epoch) &&
            str_to_u64(seq, UINT64_MAX >> JOURNAL_LOCAL_BITS, &out->stamp.seq);
+}
+
+/* Until the holder's lease may be over, patience ends, or he has been silent for what is left
+ * of the budget: a Redis that is ill, or a holder that is cut off from it, costs no more. */
+static void set_alarm(struct lease *l)
+{
+    msec_t until = l->quiet_at < l->until ? l->quiet_at : l->until;
+    until = l->over_at < until ? l->over_at : until;
+    deadline_set(l->set->loop, &l->timer, until - l->set->loop->now);
 }
 
 static void wait_for_other(struct lease *l, msec_t ms)
 {
     struct leases *ls = l->set;
-    msec_t patience = l->until - ls->loop->now;
-    msec_t until = ms > 0 ? ms + SLACK_MS : SLACK_MS;
-    set_state(l, LEASE_WAITING);
-    if (patience <= 0) {
+    msec_t now = ls->loop->now;
+    lease_set_state(l, LEASE_WAITING);
+    if (l->until <= now || l->spent >= l->quest.budget) {
         lease_finish(l, LEASE_NONE);
         return;
     }
-    deadline_set(ls->loop, &l->timer, until < patience ? until : patience);
+    l->over_at = now + (ms > 0 ? ms : 0) + SLACK_MS;
+    l->quiet_at = now + l->quest.budget - l->spent;
+    set_alarm(l);
     lease_reader_want(ls);
+}
+
+static void on_wait_end(struct deadline *d)
+{
+    struct lease *l = container_of(d, struct lease, timer);
+    struct leases *ls = l->set;
+    msec_t now = ls->loop->now;
+    if (now >= l->until) {
+        lease_finish(l, LEASE_NONE);
+    } else if (now >= l->over_at) {
+        lease_count(&ls->counters->expired);
+        lease_try_again(l);
+    } else if (now >= l->quiet_at) {
+        lease_count(&ls->counters->silent);
+        lease_finish(l, LEASE_NONE);
+    } else {
+        set_alarm(l); /* heard of him meanwhile */
+    }
+}
+
+void leases_heard(struct leases *ls, uint64_t holder)
+{
+    for (struct lease *l = ls->waiting; l != NULL; l = l->next) {
+        if (l->holder == holder) {
+            l->quiet_at = ls->loop->now + l->quest.budget - l->spent;
+        }
+    }
 }
 
 /* Somebody else has it: the joining rule of design section 6. */
@@ -299,6 +352,7 @@ static void on_held(struct lease *l, struct str value, msec_t ms)
             return;
         }
         lease_count(&ls->counters->waited);
+        l->holder = other.id;
         wait_for_other(l, ms);
         return;
     case JOURNAL_SOFT:
@@ -379,64 +433,6 @@ static void on_taken(void *ctx, const struct redis_result *result)
     }
 }
 
-/* ---- holding -------------------------------------------------------------------------------
- */
-
-/* One of the scripts that need nothing but the own lease, and one argument more or none. */
-static struct redis_command *own(struct lease *l, struct segment script, struct str more,
-                                 msec_t timeout, redis_done_fn *done)
-{
-    const struct segment argv[] = {
-        REDIS_ARG("EVAL"),
-        script,
-        REDIS_ARG("1"),
-        redis_arg(strbuf_str(&l->key)),
-        redis_arg(str_make(l->head, l->head_n)),
-        redis_arg(more),
-    };
-    const struct redis_call call = {.role = REDIS_LEASE,
-                                    .argv = argv,
-                                    .argc = more.n > 0 ? 6 : 5,
-                                    .key = 3,
-                                    .timeout = timeout,
-                                    .wait = true,
-                                    .done = done,
-                                    .ctx = l};
-    return redis_command(l->set->redis, &call);
-}
-
-static void on_renewed(void *ctx, const struct redis_result *result)
-{
-    struct lease *l = ctx;
-    l->command = NULL;
-    if (result->outcome == REDIS_ANSWERED && result->reply->integer == 0) {
-        lease_count(&l->set->counters->lost);
-        l->lost = true;
-        deadline_cancel(&l->timer);
-    }
-}
-
-static void on_timer(struct deadline *d)
-{
-    struct lease *l = container_of(d, struct lease, timer);
-    struct leases *ls = l->set;
-    char life[20];
-    if (l->state == LEASE_WAITING) {
-        if (ls->loop->now >= l->until) {
-            lease_finish(l, LEASE_NONE);
-            return;
-        }
-        lease_count(&ls->counters->expired);
-        lease_try_again(l);
-        return;
-    }
-    if (l->command == NULL) {
-        struct str ms = str_make(life, u64_to_dec((uint64_t)ls->life, life));
-        l->command = own(l, REDIS_ARG(LEASE_RENEW), ms, ls->life / 3, on_renewed);
-    }
-    deadline_set(ls->loop, d, ls->life / 3);
-}
-
 msec_t lease_spent(const struct lease *l)
 {
     return l->spent;
@@ -445,108 +441,4 @@ msec_t lease_spent(const struct lease *l)
 struct stamp lease_stamp(const struct lease *l)
 {
     return l->stamp;
-}
-
-/* ---- giving back ---------------------------------------------------------------------------
- */
-
-static void on_woken(void *ctx, const struct redis_result *result)
-{
-    struct lease *l = ctx;
-    (void)result;
-    l->command = NULL;
-    lease_free(l);
-}
-
-/* Tells those who wait. */
-static void tell(struct lease *l)
-{
-    char hash[20], end[20];
-    const struct segment argv[] = {
-        REDIS_ARG("EVAL"),
-        REDIS_ARG(LEASE_WAKE),
-        REDIS_ARG("1"),
-        redis_arg(l->set->wake),
-        redis_arg(str_make(hash, u64_to_dec(l->wake_hash, hash))),
-        redis_arg(str_make(end, u64_to_dec((uint64_t)l->end, end))),
-        REDIS_ARG(WAKES_KEPT),
-        REDIS_ARG(WAKES_LIFE_MS),
-    };
-    const struct redis_call call = {.role = REDIS_LEASE,
-                                    .argv = argv,
-                                    .argc = sizeof(argv) / sizeof(argv[0]),
-                                    .key = 3,
-                                    .timeout = GIVE_BACK_MS,
-                                    .wait = true,
-                                    .done = on_woken,
-                                    .ctx = l};
-    l->command = redis_command(l->set->redis, &call);
-    if (l->command == NULL) {
-        lease_free(l);
-    }
-}
-
-static void on_given_back(void *ctx, const struct redis_result *result)
-{
-    struct lease *l = ctx;
-    bool answered = result->outcome == REDIS_ANSWERED;
-    l->command = NULL;
-    if (answered && result->reply->integer == 2) {
-        tell(l);
-        return;
-    }
-    if (answered && result->reply->integer == 0) {
-        lease_count(&l->set->counters->lost);
-    }
-    lease_free(l);
-}
-
-static void give_back(struct lease *l)
-{
-    if (l->lost) {
-        lease_free(l);
-        return;
-    }
-    if (l->command != NULL) {
-        redis_cancel(l->command); /* a renewal */
-    }
-    if (l->end == LEASE_STORED && l->unwritten) {
-        l->end = LEASE_NOT_IN_REDIS;
-    }
-    l->command = own(l, REDIS_ARG(LEASE_GIVE_BACK), STR(""), GIVE_BACK_MS, on_given_back);
-    if (l->command == NULL) {
-        lease_free(l);
-    }
-}
-
-static void on_stored(void *ctx, enum l2_written how)
-{
-    struct lease *l = ctx;
-    l->writes--;
-    l->unwritten = l->unwritten || how == L2_UNWRITTEN;
-    if (how == L2_FENCED) {
-        lease_count(&l->set->counters->fenced);
-    }
-    if (l->state == LEASE_ENDING && l->writes == 0) {
-        give_back(l);
-    }
-}
-
-void lease_store(struct lease *l, struct l2 *t, const struct entry *e, msec_t now)
-{
-    if (l2_put_fenced(t, e, now, l->fence, on_stored, l)) {
-        l->writes++;
-    } else {
-        l->unwritten = true;
-    }
-}
-
-void lease_release(struct lease *l, enum lease_end end)
-{
-    l->end = end;
-    set_state(l, LEASE_ENDING);
-    deadline_cancel(&l->timer);
-    if (l->writes == 0) {
-        give_back(l);
-    }
 }

@@ -1,12 +1,16 @@
 /*
  * Leases across nodes (design section 7): of all nodes that share a Redis, one fetches what
  * none has, and the others wait for what it stores. A lease is a key with an expiry, renewed
- * while the fetch lasts; whoever finds it taken waits to be woken through a stream. A worker of
- * a node that dies holds up nobody for longer than `life`.
+ * while the fetch lasts; whoever finds it taken waits to be woken through a stream. However
+ * long the fetch takes, he waits while the holder gives signs of life; once that one has been
+ * silent for what is left of the waiter's budget, the waiter goes on without a lease. So
+ * neither a node that died or was cut off nor an ill Redis holds up anybody for longer; `life`
+ * is when such a lease may be taken anew.
  *
  *   {PREFIX:NAME}:lease:HASH   TOKEN|EPOCH|SEQ|, then `w` once somebody waits; in the slot of
  *                              the entry PREFIX:NAME. HASH: of the host and the scope
- *   {PREFIX}:wake              stream; k = hash of a lease's key, r = how its fetch ended
+ *   {PREFIX}:wake              stream; k = hash of a lease's key, r = how its fetch ended; or
+ *                              k = an instance, r = it holds leases and lives
  *
  * Nothing depends on it: when Redis is ill, slow or has forgotten, everybody fetches for
  * himself. The joining rule of design section 6 holds: nobody waits for a fetch that is older
@@ -43,8 +47,10 @@ struct lease_counters {
     _Atomic uint64_t unshared;  /* … which may not be shared */
     _Atomic uint64_t failed;    /* … whose fetch failed */
     _Atomic uint64_t expired;   /* … which did not come back */
+    _Atomic uint64_t silent;    /* … which gave no sign of life */
     _Atomic uint64_t displaced; /* leases of fetches older than an invalidation, taken over */
     _Atomic uint64_t lost;      /* own ones that ran out or were taken over */
+    _Atomic uint64_t repeated;  /* own ones whose giving back failed at first */
     _Atomic uint64_t fenced;    /* late stores that were refused */
     _Atomic uint64_t fallbacks; /* fetches without a lease because Redis gave no answer */
 };
@@ -56,6 +62,7 @@ struct lease_options {
     struct lease_counters *counters;
     struct str prefix; /* copied */
     msec_t life;       /* a lease that is not renewed is over then */
+    msec_t beat;       /* between two signs of life; well below the others' budgets */
 };
 
 struct leases *leases_new(const struct lease_options *options)
@@ -69,7 +76,7 @@ struct lease_quest {
     uint32_t scope;
     struct str type, route; /* for the joining rule */
     struct str seen;        /* l2_mark() of what was found in Redis under this name */
-    msec_t budget;          /* for all commands together */
+    msec_t budget;          /* for all commands together; and for a holder's silence */
     msec_t patience;        /* how long to wait for another node; -1: for as long as it takes */
 };
 

@@ -28,9 +28,13 @@ struct lease {
     msec_t asked_at;               /* monotonic; when that was sent */
     msec_t spent;                  /* of the budget */
     msec_t until;                  /* monotonic: the end of patience; MSEC_MAX: none */
-    struct deadline timer;         /* WAITING: the other's end, or patience's; HELD: renewal */
-    struct stamp stamp;            /* of the attempt under way or that got it */
-    char head[64];                 /* of the value: the token and what ends it */
+    msec_t over_at;        /* monotonic: WAITING: the other's lease may be over; later: the own
+                              one is, unless it is renewed */
+    msec_t quiet_at;       /* WAITING: monotonic: the holder has been silent for too long */
+    uint64_t holder;       /* WAITING: whose instance has it */
+    struct deadline timer; /* WAITING: the first of these ends; HELD: renewal; ENDING: repeat */
+    struct stamp stamp;    /* of the attempt under way or that got it */
+    char head[64];         /* of the value: the token and what ends it */
     size_t head_n;
     char other[64]; /* the same of a lease to be taken over; empty: none */
     size_t other_n;
@@ -40,6 +44,8 @@ struct lease {
     unsigned writes;    /* entries being written */
     bool unwritten;     /* one of them was not */
     bool lost;          /* ran out or was taken over */
+    bool repeated;      /* ENDING: an attempt to give it back has failed */
+    bool telling;       /* ENDING: it is given back, those who wait are being told */
     enum lease_end end; /* ENDING */
 };
 
@@ -64,7 +70,11 @@ struct leases {
     struct str prefix; /* owned */
     struct str wake;   /* owned; key of the stream */
     msec_t life;
-    struct lease *waiting; /* LEASE_WAITING */
+    msec_t beat;
+    struct deadline heart;         /* while leases are held: the next beat */
+    struct redis_command *beating; /* the last one, under way */
+    size_t held;                   /* leases in LEASE_HELD */
+    struct lease *waiting;         /* LEASE_WAITING */
     struct lease *others;
     struct lease_reader reader;
     uint64_t id;     /* random; with the serial a token */
@@ -76,11 +86,26 @@ static inline void lease_count(_Atomic uint64_t *counter)
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
+/* In the stream of wakes, besides enum lease_end: an instance that holds leases lives. */
+enum { LEASE_ALIVE = LEASE_FAILED + 1 };
+
+/* lease.c */
+void lease_set_state(struct lease *l, enum lease_state state);
+void lease_free(struct lease *l);
+
+/* lease_hold.c: it has been got. */
+void lease_hold(struct lease *l);
+/* lease_hold.c: beats while leases are held. */
+void lease_on_heart(struct deadline *d);
+void lease_heart_stop(struct leases *ls);
+
 /* lease.c: a waiting one is done, or tries again. */
 void lease_finish(struct lease *l, enum lease_outcome outcome);
 void lease_try_again(struct lease *l);
 /* lease.c: the holder has ended so. */
 void lease_wake(struct lease *l, enum lease_end end);
+/* lease.c: this instance, which holds leases, lives. */
+void leases_heard(struct leases *ls, uint64_t holder);
 
 /* lease_reader.c: somebody waits. */
 void lease_reader_want(struct leases *ls);

@@ -113,13 +113,9 @@ static void on_found(void *ctx, const struct redis_result *result)
 /* ---- wakes ---------------------------------------------------------------------------------
  */
 
-static void wake(struct leases *ls, struct str hash, enum lease_end end)
+static void wake(struct leases *ls, uint64_t wanted, enum lease_end end)
 {
-    uint64_t wanted;
     struct lease *next;
-    if (!str_to_u64(hash, UINT64_MAX, &wanted)) {
-        return;
-    }
     for (struct lease *l = ls->others; l != NULL; l = l->next) {
         l->woken = l->woken || l->wake_hash == wanted;
     }
@@ -147,10 +143,16 @@ static bool take_entry(struct leases *ls, const struct redis_reply *entry)
     if (id == NULL || fields == NULL || !set_cursor(ls, id->text)) {
         return false;
     }
-    uint64_t end;
-    if (str_eq(field(fields, 0), STR("k")) && str_eq(field(fields, 2), STR("r")) &&
-        str_to_u64(field(fields, 3), LEASE_FAILED, &end)) {
-        wake(ls, field(fields, 1), (enum lease_end)end);
+    uint64_t whom, end;
+    if (!str_eq(field(fields, 0), STR("k")) || !str_eq(field(fields, 2), STR("r")) ||
+        !str_to_u64(field(fields, 1), UINT64_MAX, &whom) ||
+        !str_to_u64(field(fields, 3), LEASE_ALIVE, &end)) {
+        return true; /* of a newer version */
+    }
+    if (end == LEASE_ALIVE) {
+        leases_heard(ls, whom);
+    } else {
+        wake(ls, whom, (enum lease_end)end);
     }
     return true;
 }

@@ -14,6 +14,7 @@
 #define HORIZON_MS                                                            \
     (7 * 24 * 3600 * (msec_t)1000) /* records kept; entries older are refused \
                                     */
+#define BEAT_MIN 10                /* between two signs of life of a worker that holds leases */
 
 struct redis_tier {
     struct settings *settings;   /* a reference */
@@ -159,6 +160,14 @@ void redis_tier_info_get(const struct redis_tier *t, struct redis_tier_info *out
 /* ---- a worker's part ----------------------------------------------------------------------
  */
 
+/* Two beats may come late before a waiter of the same configuration gives up. */
+static msec_t beat_of(const struct redis_settings *rs)
+{
+    msec_t most = rs->lease_time / 3, beat = rs->budget / 3;
+    beat = beat > BEAT_MIN ? beat : BEAT_MIN;
+    return beat < most ? beat : most;
+}
+
 struct redis_worker *redis_worker_new(struct redis_tier *t, struct loop *loop)
 {
     struct redis_worker *w = xcalloc(1, sizeof(*w));
@@ -173,7 +182,8 @@ struct redis_worker *redis_worker_new(struct redis_tier *t, struct loop *loop)
                                          .journal = t->journal,
                                          .counters = &t->leases,
                                          .prefix = rs->prefix,
-                                         .life = rs->lease_time};
+                                         .life = rs->lease_time,
+                                         .beat = beat_of(rs)};
         w->leases = leases_new(&lo);
     }
     return w;

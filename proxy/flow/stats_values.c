@@ -69,6 +69,34 @@ static void redis_values(const struct node *node, double *out)
     }
 }
 
+static void lease_values(const struct node *node, double *out)
+{
+    if (node->redis == NULL) {
+        return;
+    }
+    const struct lease_counters *c = redis_tier_leases(node->redis);
+    const struct {
+        enum stats_value value;
+        const _Atomic uint64_t *from;
+    } rows[] = {
+        {STATS_VALUE_LEASES_TAKEN, &c->taken},
+        {STATS_VALUE_LEASES_DISPLACED, &c->displaced},
+        {STATS_VALUE_LEASES_LOST, &c->lost},
+        {STATS_VALUE_LEASES_REPEATED, &c->repeated},
+        {STATS_VALUE_LEASES_FENCED, &c->fenced},
+        {STATS_VALUE_LEASES_FALLBACKS, &c->fallbacks},
+        {STATS_VALUE_LEASES_WAITED, &c->waited},
+        {STATS_VALUE_LEASE_WAITS_WOKEN, &c->woken},
+        {STATS_VALUE_LEASE_WAITS_UNSHARED, &c->unshared},
+        {STATS_VALUE_LEASE_WAITS_FAILED, &c->failed},
+        {STATS_VALUE_LEASE_WAITS_EXPIRED, &c->expired},
+        {STATS_VALUE_LEASE_WAITS_SILENT, &c->silent},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        out[rows[i].value] = (double)atomic_load_explicit(rows[i].from, memory_order_relaxed);
+    }
+}
+
 static void journal_values(const struct stats_source *from, double *out)
 {
     const struct journal_link *link = redis_tier_link(from->node->redis);
@@ -151,6 +179,7 @@ void stats_values(const struct stats_source *from, double out[STATS_VALUES])
     memory_values(from->node, out);
     worker_values(from, out);
     redis_values(from->node, out);
+    lease_values(from->node, out);
     journal_values(from, out);
     process_values(out);
 }

@@ -5,7 +5,10 @@ import signal
 
 import pytest
 
+from lib.figures import Figures
+from lib.lease import conf as lease_conf
 from lib.lease import crowd, gated, serve, waited_for  # noqa: F401 - fixtures
+from lib.nodes import start_node
 from lib.origin import answer
 from lib.swarm import Gate
 from lib.wait import eventually
@@ -149,6 +152,74 @@ def test_leases_that_nobody_may_take(serve, redis, crowd):
     all_ok(many.read())
 
 
+# ---- holders that are cut off
+
+
+@pytest.fixture
+def cut_off(larder, redis, faults):
+    """Factory: (two nodes, the way of the first one to Redis, their figures). A lease that is
+    lost would last longer than anybody here waits."""
+    def start(origin, budget):
+        conf = lease_conf(budget, "lease_time=60s")
+        figures = [Figures(), Figures()]
+        return [start_node(larder, redis, conf, via=via, origin=origin.url, admin=f.conf)
+                for f, via in zip(figures, (faults, None))], faults, figures
+    return start
+
+
+def leases(figures):
+    return figures.json("/stats")["redis"]["leases"]
+
+
+def test_a_holder_that_is_cut_off_is_not_waited_for(serve, cut_off, redis, crowd):
+    """Nor for what it may give back one day: a silence as long as the budget is enough."""
+    respond, gate = gated(OK)
+    _, origin = serve(respond, 0)
+    nodes, link, figures = cut_off(origin, "500ms")
+    first, others = led_by_first(nodes, origin, redis, crowd)
+    link.refuse()
+    origin.wait(2)
+    gate.open()
+    all_ok(first.read() + others.read())
+    assert leases(figures[1])["silent"] == 1 and leases(figures[1])["expired"] == 0
+
+
+def test_a_slow_origin_is_waited_for_beyond_the_budget(serve, cut_off, redis, crowd):
+    """Its fetch gives signs of life. One that the machine kept from it is a fetch more."""
+    respond, gate = gated(OK)
+    _, origin = serve(respond, 0)
+    nodes, _, figures = cut_off(origin, "500ms")
+    first, others = led_by_first(nodes, origin, redis, crowd)
+    eventually(lambda: redis.call("XLEN", "{shop}:wake") > 12, 15, "signs of life for 2 s")
+    silent = leases(figures[1])["silent"]
+    gate.open()
+    all_ok(first.read() + others.read())
+    assert len(origin.requests) == 1 + silent and silent <= 1
+
+
+def test_what_was_given_back_on_a_lost_connection_is_given_back_again(serve, cut_off, redis, crowd):
+    gates = [Gate(), Gate()]
+
+    async def respond(seen, writer):
+        await gates[min(seen.number, 1)].passed()
+        writer.write(OK)
+
+    _, origin = serve(respond, 0)
+    nodes, link, figures = cut_off(origin, "30s")
+    first, others = led_by_first(nodes, origin, redis, crowd)
+    link.refuse()
+    gates[0].open()
+    all_ok(first.read())
+    eventually(lambda: leases(figures[0])["repeated"] == 1, 15)
+    link.accept()
+    origin.wait(2)    # told that the entry did not get into Redis
+    gates[1].open()
+    all_ok(others.read())
+    assert leases(figures[1])["silent"] == leases(figures[1])["expired"] == 0
+    assert figures[0].metrics().sum("larder_leases_total", event="repeated") == 1
+    eventually(lambda: not redis.leases())
+
+
 # ---- fetches
 
 
@@ -201,23 +272,36 @@ def test_answers_that_are_not_for_sharing(serve, redis, crowd, case):
     assert redis.entries("shop") == []
 
 
-def test_too_large_for_redis(serve, redis, crowd):
-    """Each node fetches, the others not later than they know."""
-    head = b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n"
+# Head and first part of the body, the rest of it, the body: not for Redis, for one reason or another.
+CHUNK = b"30d40\r\n" + b"x" * 200000 + b"\r\n"
+NOT_IN_REDIS = {
+    "length": (b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n", b"x" * 200000,
+               b"x" * 200000),
+    "chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNK,
+               CHUNK + b"0\r\n\r\n", b"x" * 400000),
+    "soon over": (b"HTTP/1.1 200 OK\r\nCache-Control: max-age=1\r\nContent-Length: 4\r\n\r\n",
+                  b"body", b"body"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_IN_REDIS)
+def test_what_does_not_get_into_redis(serve, redis, crowd, case):
+    """Each node fetches, the others not later than the first one can know."""
+    head, rest_of_body, body = NOT_IN_REDIS[case]
     gate, rest = Gate(), Gate()
 
     async def respond(seen, writer):
         await gate.passed()
         writer.write(head)
         await rest.passed()
-        writer.write(b"x" * 200000)
+        writer.write(rest_of_body)
 
     nodes, origin = serve(respond, 2, "max_object_redis=100kb")
-    first, others = led_by_first(nodes, origin, redis, crowd)
+    first, others = led_by_first(nodes, origin, redis, crowd, target="/a/1")
     gate.open()
     origin.wait(2)
     rest.open()
-    all_ok(first.read() + others.read(), b"x" * 200000)
+    all_ok(first.read() + others.read(), body)
     assert len(origin.requests) == 2
 
 

@@ -28,6 +28,7 @@ struct seek {
 };
 
 static msec_t life; /* of leases */
+static msec_t beat;
 static struct real_redis server;
 static struct redis_case k;
 static struct node a, b;
@@ -40,7 +41,8 @@ static void node_init(struct node *n)
                                     .journal = n->journal,
                                     .counters = &n->counters,
                                     .prefix = STR("p"),
-                                    .life = life};
+                                    .life = life,
+                                    .beat = beat};
     journal_stream_epoch(n->journal, EPOCH, 1);
     n->l2 = l2_new(n->redis, STR("p"), 100000);
     n->leases = leases_new(&o);
@@ -64,6 +66,7 @@ static int setup(void **state)
     (void)state;
     memset(&server, 0, sizeof(server));
     life = 10000;
+    beat = 50;
     case_init(&k);
     k.options.roles |= 1u << REDIS_LEASE;
     return 0;
@@ -439,6 +442,96 @@ static void redis_dies_meanwhile(void **state)
     lease_release(sa.l, LEASE_STORED);
 }
 
+/* ---- holders that are gone, and giving back that fails ------------------------------------
+ */
+
+static void a_holder_that_gives_no_sign_of_life_is_not_waited_for(void **state)
+{
+    struct seek sa, sb;
+    struct lease_quest quest = plain;
+    (void)state;
+    life = 60000;
+    begin();
+    seek(&a, &sa);
+    expect(&sa, LEASE_GOT);
+    quest.budget = 500;
+    assert_true(seek_for(&b, &sb, &quest));
+    RUN_UNTIL(&k, count(&b.counters.waited) >= 1 || sb.done);
+    node_fini(&a);
+    expect(&sb, LEASE_NONE); /* long before the lease is over */
+    assert_int_equal(leases_held(), 1);
+    assert_int_equal(count(&b.counters.expired), 0);
+}
+
+/* The longest turn of the loop so far: a machine that stands still looks like a silent holder.
+ */
+static msec_t longest_turn(msec_t until)
+{
+    msec_t longest = 0, last = clock_monotonic(), now;
+    while ((now = clock_monotonic()) < until) {
+        longest = now - last > longest ? now - last : longest;
+        last = now;
+        loop_turn(k.loop, true);
+    }
+    return longest;
+}
+
+static void a_slow_holder_is_waited_for(void **state)
+{
+    struct seek sa, sb;
+    struct lease_quest quest = plain;
+    (void)state;
+    life = 60000;
+    beat = 20;
+    begin();
+    seek(&a, &sa);
+    expect(&sa, LEASE_GOT);
+    quest.budget = 500;
+    assert_true(seek_for(&b, &sb, &quest));
+    msec_t stood = longest_turn(clock_monotonic() + 3 * quest.budget);
+    if (stood < 100) {
+        assert_false(sb.done);
+    }
+    if (!sb.done) {
+        lease_release(sa.l, LEASE_NOT_SHARED);
+        expect(&sb, LEASE_UNSHARED);
+    }
+}
+
+/* A's connections end, and it does not know of that when it gives the lease back. */
+static void a_loses_its_connections(void)
+{
+    struct ask q = {0};
+    ask_run(&k, &q, "CLIENT KILL USER a");
+    assert_true(q.integer >= 2);
+    strbuf_free(&q.text);
+}
+
+static void what_is_given_back_on_a_lost_connection_is_given_back_again(void **state)
+{
+    struct seek sa, sb;
+    (void)state;
+    life = 60000;
+    begin();
+    struct redis_target own = k.target;
+    own.user = STR("a");
+    own.password = STR("any");
+    expect_answer(&k, "ACL SETUSER a on nopass ~* &* +@all", "OK");
+    node_fini(&a);
+    k.options.target = &own;
+    node_init(&a);
+    k.options.target = &k.target;
+    a_leads(&sa, &sb);
+    uint64_t repeated = count(&a.counters.repeated);
+    assert_int_equal(repeated, 0);
+    a_loses_its_connections();
+    lease_release(sa.l, LEASE_NOT_SHARED);
+    expect(&sb, LEASE_UNSHARED);
+    assert_int_equal(count(&b.counters.silent), 0);
+    assert_int_equal(leases_held(), 0);
+    node_fini(&a);
+}
+
 /* ---- invalidations and fences -------------------------------------------------------------
  */
 
@@ -565,6 +658,9 @@ int main(void)
         T(patience_ends),
         T(given_up),
         T(redis_dies_meanwhile),
+        T(a_holder_that_gives_no_sign_of_life_is_not_waited_for),
+        T(a_slow_holder_is_waited_for),
+        T(what_is_given_back_on_a_lost_connection_is_given_back_again),
         T(a_lease_older_than_an_invalidation_is_taken_over),
         T(another_epoch_is_not_waited_for),
         T(an_older_lease_stores_nothing_over_a_newer_one),

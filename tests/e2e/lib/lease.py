@@ -18,7 +18,7 @@ from .wait import eventually
 CONF = """
 workers 2
 log off
-redis %REDIS% prefix=shop budget=5s %OPTIONS%
+redis %REDIS% prefix=shop budget=%BUDGET% %OPTIONS%
 limits connections=5000
 upstream main %ORIGIN% max_fails=0
 defaults { timeout connect=10s first_byte=20s; retry 0 }
@@ -27,6 +27,11 @@ route GET /short/{id} { scope public; key short:{id}; ttl 1s; stale 60s }
 route GET /own/{id} { scope public; ttl origin }
 route POST /a/{id} { invalidate a:{id} }
 """
+
+
+def conf(budget, options=""):
+    """For nodes that are started one by one, with an `admin` each."""
+    return "%ADMIN%" + CONF.replace("%BUDGET%", budget).replace("%OPTIONS%", options)
 
 
 class Crowd:
@@ -67,11 +72,11 @@ def serve(larder, redis):
     """Factory: serve(respond, nodes=2) -> (nodes, origin)."""
     origins = []
 
-    def start(respond, nodes=2, options="", conf=CONF):
+    def start(respond, nodes=2, options="", conf=CONF, budget="5s"):
         raise_fd_limit()
         origins.append(QuickOrigin(respond))
         return start_nodes(larder, redis, nodes, conf, origin=origins[-1].url,
-                           options=options), origins[-1]
+                           options=options, budget=budget), origins[-1]
 
     yield start
     for origin in origins:

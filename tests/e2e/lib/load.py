@@ -86,16 +86,16 @@ class Load:
 
 CONF = """
 workers 2
-redis %REDIS% prefix=shop budget=100ms max_lag=500ms lease_time=500ms
+redis %REDIS% prefix=shop budget=100ms max_lag=500ms
 memory 1mb
 log off
 upstream main %ORIGIN% max_fails=0
 route GET /a/{id}  { scope public; key a:{id}; ttl 60s }
 route POST /a/{id} { invalidate a:{id} }
 """
-# A read asks Redis once (budget=) and may wait for a lease whose holder was cut off (lease_time=), a
-# write waits for its record once; the rest is the machine's. Less than the faults last: nobody
-# waits for Redis to come back.
+# A read asks Redis once and may wait for a lease whose holder was cut off, within its budget; a write
+# waits for its record once; the rest is the machine's. Less than the faults last, and than a lease
+# that nobody gives back: nobody waits for either.
 SLOWEST = 1.6
 FAULT = 2.0
 BACK = 20.0  # usually some hundred milliseconds; the longest pause between two attempts is 2 s
