@@ -1,8 +1,10 @@
 /*
  * GET /log: the workers' last requests in the order of time, in the form of the JSON access log
- * (which hides secrets). A cursor holds, for each worker, the number of its next record:
- * "15.42" is two workers'. `missed` counts records since the cursor that are gone, `skipped`
- * hits since the start that came too fast to be kept (recent_wants).
+ * (which hides secrets). A cursor holds the time of this process's start and, for each worker,
+ * the number of its next record: "19aa0c.15.42" is two workers'. That of another process has
+ * no place here: then everything is new, and `restarted` says so. `missed` counts records since
+ * the cursor that are gone, `skipped` hits since the start that came too fast to be kept
+ * (recent_wants).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +29,7 @@ struct found {
     size_t n;
     uint64_t missed;
     uint64_t skipped; /* since the start */
+    bool restarted;   /* the cursor was another process's */
 };
 
 static struct str query_text(const struct admin_call *call, const char *name)
@@ -35,23 +38,32 @@ static struct str query_text(const struct admin_call *call, const char *name)
     return value != NULL ? str_from(value) : STR("");
 }
 
-/* Numbers between dots, one for each worker; from a run with other workers: from the start. */
-static bool read_cursor(const char *text, uint64_t *from, size_t n)
+/* The start, and a number for each worker, all between dots; *restarted: of another process,
+ * whose numbers say nothing. False for what was never given out. */
+static bool read_cursor(const char *text, const struct admin_context *x, uint64_t *from,
+                        bool *restarted)
 {
     struct str rest = str_from(text), part;
+    char *end;
+    unsigned long long started = strtoull(text, &end, 16);
     size_t i = 0;
+    if (end == text || *end != '.') {
+        return false;
+    }
+    rest = str_skip(rest, (size_t)(end - text) + 1);
     while (str_next(&rest, '.', &part)) {
         uint64_t number;
         if (!str_to_u64(part, UINT64_MAX, &number)) {
             return false;
         }
-        if (i < n) {
+        if (i < x->n_workers) {
             from[i] = number;
         }
         i++;
     }
-    if (i != n) {
-        memset(from, 0, n * sizeof(*from));
+    *restarted = started != (unsigned long long)x->started || i != x->n_workers;
+    if (*restarted) {
+        memset(from, 0, x->n_workers * sizeof(*from));
     }
     return true;
 }
@@ -69,9 +81,7 @@ static void take_from(struct found *f, const struct recent *r, uint64_t from,
 {
     uint64_t end = recent_count(r);
     uint64_t first = end > RECENT_SLOTS ? end - RECENT_SLOTS : 0;
-    if (from > end) {
-        from = 0; /* of an earlier run */
-    }
+    from = from < end ? from : end;
     f->missed += from < first ? first - from : 0;
     for (uint64_t i = from > first ? from : first; i < end; i++) {
         struct recent_copy *c = xmalloc(sizeof(*c));
@@ -115,16 +125,18 @@ static void put_requests(struct strbuf *out, const struct found *f, size_t most)
 }
 
 static void answer(struct admin_call *call, const struct found *f, const uint64_t *next,
-                   size_t n_workers, size_t most)
+                   size_t most)
 {
+    const struct admin_context *x = admin_context(call);
     struct strbuf out = {0};
     put_requests(&out, f, most);
-    strbuf_add_str(&out, STR(",\"next\":\""));
-    for (size_t i = 0; i < n_workers; i++) {
-        strbuf_addf(&out, "%s%llu", i > 0 ? "." : "", (unsigned long long)next[i]);
+    strbuf_addf(&out, ",\"next\":\"%llx", (unsigned long long)x->started);
+    for (size_t i = 0; i < x->n_workers; i++) {
+        strbuf_addf(&out, ".%llu", (unsigned long long)next[i]);
     }
-    strbuf_addf(&out, "\",\"missed\":%llu,\"skipped\":%llu}\n", (unsigned long long)f->missed,
-                (unsigned long long)f->skipped);
+    strbuf_addf(&out, "\",\"missed\":%llu,\"skipped\":%llu,\"restarted\":%s}\n",
+                (unsigned long long)f->missed, (unsigned long long)f->skipped,
+                f->restarted ? "true" : "false");
     admin_text(call, 200, "application/json", strbuf_str(&out));
     strbuf_free(&out);
 }
@@ -141,13 +153,13 @@ void endpoint_log(struct admin_call *call)
     }
     uint64_t *from = xcalloc(2 * c->n_workers, sizeof(*from));
     uint64_t *next = from + c->n_workers;
-    if (after != NULL && !read_cursor(after, from, c->n_workers)) {
+    struct found f = {0};
+    if (after != NULL && !read_cursor(after, c, from, &f.restarted)) {
         free(from);
         admin_problem(call, 400, "`after` is what an earlier answer has as `next`");
         return;
     }
-    struct found f = {.list =
-                          xcalloc(c->n_workers * RECENT_SLOTS, sizeof(struct recent_copy *))};
+    f.list = xcalloc(c->n_workers * RECENT_SLOTS, sizeof(struct recent_copy *));
     for (size_t i = 0; i < c->n_workers; i++) {
         take_from(&f, c->workers[i]->recent, from[i], &filter, &next[i]);
         f.skipped += recent_skipped(c->workers[i]->recent);
@@ -156,7 +168,7 @@ void endpoint_log(struct admin_call *call)
         f.missed = 0; /* nobody has missed what he has not asked for */
     }
     qsort(f.list, f.n, sizeof(f.list[0]), by_time);
-    answer(call, &f, next, c->n_workers, most);
+    answer(call, &f, next, most);
     for (size_t i = 0; i < f.n; i++) {
         free(f.list[i]);
     }

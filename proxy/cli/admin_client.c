@@ -262,6 +262,28 @@ enum exit_code admin_client_fetch(struct admin_client *c, const struct admin_ask
     return code;
 }
 
+int admin_client_show(const struct admin_options *o, const char *target, const char *expect,
+                      int (*show)(const struct admin_reply *reply, void *arg), void *arg)
+{
+    enum exit_code code;
+    struct admin_client *c = admin_client_new(o, &code);
+    if (c == NULL) {
+        return code;
+    }
+    struct admin_reply reply;
+    const struct admin_ask ask = {
+        .method = "GET", .target = str_from(target), .expect = expect};
+    int result = (int)admin_client_ask(c, &ask, &reply);
+    if (result == EXIT_OK ||
+        (result == EXIT_FAILED && json_get(reply.json, str_from(expect)) != NULL)) {
+        result = show(&reply, arg);
+    } else {
+        fprintf(stderr, "larder: %s\n", admin_client_why(c));
+    }
+    admin_client_free(c);
+    return fflush(stdout) == 0 ? result : EXIT_FAILED;
+}
+
 const char *admin_client_address(const struct admin_client *c)
 {
     return c->where.shown;

@@ -67,6 +67,14 @@ enum exit_code admin_client_ask(struct admin_client *c, const struct admin_ask *
 /* Why the last question failed and what to do: one line, safe for a terminal. */
 const char *admin_client_why(const struct admin_client *c);
 
+/*
+ * A command that asks one thing: finds the plane, GETs the target and gives the answer to
+ * show(), which says the exit code. An answer is what has the member expected, also with the
+ * status of a failure; without one that failure's exit code, after it was printed.
+ */
+int admin_client_show(const struct admin_options *o, const char *target, const char *expect,
+                      int (*show)(const struct admin_reply *reply, void *arg), void *arg);
+
 /* admin_client_ask(); prints "larder: why" on stderr unless it is EXIT_OK. */
 enum exit_code admin_client_fetch(struct admin_client *c, const struct admin_ask *ask,
                                   struct admin_reply *reply);

@@ -123,7 +123,7 @@ static void report(const struct cJSON *j)
         strbuf_add_str(&line, STR(", journal position "));
         show_text(&line, member_text(j, "position"));
     }
-    if (member_number(j, "applied.nodes") > 1) {
+    if (member_number(j, "applied.nodes") > 1 && member_number(j, "applied.waiting") == 0) {
         strbuf_add_str(&line, STR(", nodes "));
         show_count(&line, member_number(j, "applied.nodes"));
     }

@@ -42,40 +42,33 @@ static int exit_of(struct str status, bool strict)
     return str_eq(status, STR("DEGRADED")) && !strict ? EXIT_OK : EXIT_FAILED;
 }
 
+/* How it is to be said. */
+struct manner {
+    bool json, strict, quiet;
+};
+
+/* DOWN comes with 503. */
+static int show(const struct admin_reply *reply, void *arg)
+{
+    const struct manner *m = arg;
+    if (m->json) {
+        term_print_json(stdout, reply->text);
+    } else if (!m->quiet) {
+        draw(reply->json);
+    }
+    return exit_of(member_text(reply->json, "status"), m->strict);
+}
+
 int cli_health(int argc, char **argv)
 {
     struct admin_options admin = {0};
-    bool json = false, strict = false, quiet = false;
+    struct manner m = {0};
     const struct option_spec specs[] = {ADMIN_OPTION_SPECS(&admin),
-                                        {.name = "--strict", .flag = &strict},
-                                        {.name = "--quiet", .flag = &quiet},
-                                        {.name = "--json", .flag = &json},
+                                        {.name = "--strict", .flag = &m.strict},
+                                        {.name = "--quiet", .flag = &m.quiet},
+                                        {.name = "--json", .flag = &m.json},
                                         {0}};
     enum options_result r = options_parse(COMMAND_health, argc, argv, specs, NULL);
-    if (r != OPTIONS_OK) {
-        return options_exit(r);
-    }
-    enum exit_code code;
-    struct admin_client *c = admin_client_new(&admin, &code);
-    if (c == NULL) {
-        return code;
-    }
-    struct admin_reply reply;
-    const struct admin_ask ask = {
-        .method = "GET", .target = STR("/health"), .expect = "status"};
-    int result = (int)admin_client_ask(c, &ask, &reply);
-    struct str status = member_text(reply.json, "status");
-    if (status.n == 0) { /* 503 has the state too */
-        fprintf(stderr, "larder: %s\n", admin_client_why(c));
-        result = result == EXIT_OK ? EXIT_UNREACHABLE : result;
-    } else {
-        result = exit_of(status, strict);
-        if (json) {
-            term_print_json(stdout, reply.text);
-        } else if (!quiet) {
-            draw(reply.json);
-        }
-    }
-    admin_client_free(c);
-    return fflush(stdout) == 0 ? result : EXIT_FAILED;
+    return r != OPTIONS_OK ? options_exit(r)
+                           : admin_client_show(&admin, "/health", "scheduler", show, &m);
 }

@@ -27,20 +27,27 @@ void live_init(struct live *l)
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGTSTP);
     sigprocmask(SIG_BLOCK, &set, NULL);
     l->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    l->screen = false;
+    l->screen = l->over = false;
     if (l->signal_fd < 0) {
         sigprocmask(SIG_UNBLOCK, &set, NULL); /* then they end the process as ever */
     }
 }
 
-void live_fini(struct live *l)
+static void give_back(struct live *l)
 {
     if (l->screen) {
         fputs("\033[?25h\033[?1049l", stdout);
         fflush(stdout);
     }
+    l->screen = false;
+}
+
+void live_fini(struct live *l)
+{
+    give_back(l);
     if (l->signal_fd >= 0) {
         close(l->signal_fd);
     }
@@ -49,7 +56,18 @@ void live_fini(struct live *l)
 bool live_wait(struct live *l, msec_t time)
 {
     struct pollfd p = {.fd = l->signal_fd, .events = POLLIN};
-    return poll(&p, 1, (int)time) <= 0;
+    struct signalfd_siginfo info;
+    if (l->over || poll(&p, 1, (int)time) <= 0) {
+        return !l->over;
+    }
+    bool pause = read(l->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info) &&
+                 info.ssi_signo == SIGTSTP;
+    l->over = !pause;
+    if (pause) {
+        give_back(l);
+        (void)raise(SIGSTOP);
+    }
+    return pause;
 }
 
 bool live_is_terminal(void)

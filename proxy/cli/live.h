@@ -14,10 +14,12 @@
 
 struct cJSON;
 
-/* The end that the user asks for: SIGINT, SIGTERM and SIGHUP as a descriptor. */
+/* The end that the user asks for (SIGINT, SIGTERM, SIGHUP), or a pause (SIGTSTP), as a
+ * descriptor. */
 struct live {
     int signal_fd;
     bool screen; /* the alternate screen is on */
+    bool over;   /* the end was asked for */
 };
 
 /* From here on those signals end nothing by themselves. */
@@ -25,7 +27,8 @@ void live_init(struct live *l);
 /* Gives the terminal back as it was. */
 void live_fini(struct live *l);
 
-/* Waits; false when the end was asked for, before or meanwhile. */
+/* Waits; false when the end was asked for, before or meanwhile. After Ctrl-Z the terminal is
+ * the shell's until the process is continued; then there is no more waiting. */
 bool live_wait(struct live *l, msec_t time);
 
 /* Is standard output a terminal that can be drawn on? */

@@ -1,7 +1,7 @@
 /*
  * `larder log`: the last requests from GET /log, filtered by the server, and on a terminal (or
- * with --follow) those that come, by asking again from the cursor that it gave. A restart of
- * larder loses the cursor: then it begins anew, with what the new process has.
+ * with --follow) those that come, by asking again from the cursor that it gave. After a restart
+ * of larder it goes on with what the new process has, and says so.
  */
 #include <math.h>
 #include <stdio.h>
@@ -27,6 +27,7 @@ struct tail {
     const char *reason;
     uint64_t lines; /* of the first look */
     bool json;
+    bool lost;            /* there was no answer the last time */
     struct strbuf cursor; /* "next" of the last answer; empty: none yet */
     struct strbuf target; /* of the request under way */
 };
@@ -99,6 +100,16 @@ static void keep_cursor(struct tail *t, const struct cJSON *answer)
     }
 }
 
+/* What has happened since the last answer. */
+static void say_again(const struct tail *t, const struct cJSON *answer)
+{
+    bool restarted = member_true(answer, "restarted");
+    if (t->lost || restarted) {
+        fprintf(stderr, "larder: %s%s%s\n", t->lost ? "connected again" : "",
+                t->lost && restarted ? "; " : "", restarted ? "it was restarted" : "");
+    }
+}
+
 static enum exit_code look(struct tail *t, struct admin_client *c, struct admin_reply *reply)
 {
     make_target(t);
@@ -108,6 +119,7 @@ static enum exit_code look(struct tail *t, struct admin_client *c, struct admin_
     if (code != EXIT_OK) {
         return code;
     }
+    say_again(t, reply->json);
     const struct cJSON *r = member_first(reply->json, "requests");
     for (; r != NULL; r = member_next(r)) {
         if (t->json) {
@@ -140,7 +152,6 @@ static void follow(struct tail *t, struct admin_client *c)
 {
     struct live l;
     struct admin_reply reply;
-    bool lost = false;
     live_init(&l);
     admin_client_stop_on(c, l.signal_fd);
     while (live_wait(&l, POLL_MS)) {
@@ -151,12 +162,10 @@ static void follow(struct tail *t, struct admin_client *c)
         if (code == EXIT_FAILED) {
             t->cursor.n = 0; /* of another process: begin anew */
         }
-        if (code != EXIT_OK && !lost && live_wait(&l, 0)) {
+        if (code != EXIT_OK && !t->lost && live_wait(&l, 0)) {
             fprintf(stderr, "larder: %s (trying again)\n", admin_client_why(c));
-        } else if (code == EXIT_OK && lost) {
-            fprintf(stderr, "larder: connected again\n");
         }
-        lost = code != EXIT_OK;
+        t->lost = code != EXIT_OK;
     }
     live_fini(&l);
 }

@@ -89,6 +89,17 @@ static void draw(const struct cJSON *j)
     table_fini(&t);
 }
 
+static int show(const struct admin_reply *reply, void *arg)
+{
+    const bool *json = arg;
+    if (*json) {
+        term_print_json(stdout, reply->text);
+    } else {
+        draw(reply->json);
+    }
+    return EXIT_OK;
+}
+
 int cli_routes(int argc, char **argv)
 {
     struct admin_options admin = {0};
@@ -96,23 +107,6 @@ int cli_routes(int argc, char **argv)
     const struct option_spec specs[] = {
         ADMIN_OPTION_SPECS(&admin), {.name = "--json", .flag = &json}, {0}};
     enum options_result r = options_parse(COMMAND_routes, argc, argv, specs, NULL);
-    if (r != OPTIONS_OK) {
-        return options_exit(r);
-    }
-    enum exit_code code;
-    struct admin_client *c = admin_client_new(&admin, &code);
-    if (c == NULL) {
-        return code;
-    }
-    struct admin_reply reply;
-    const struct admin_ask ask = {
-        .method = "GET", .target = STR("/routes"), .expect = "routes"};
-    code = admin_client_fetch(c, &ask, &reply);
-    if (code == EXIT_OK && json) {
-        term_print_json(stdout, reply.text);
-    } else if (code == EXIT_OK) {
-        draw(reply.json);
-    }
-    admin_client_free(c);
-    return fflush(stdout) == 0 ? (int)code : EXIT_FAILED;
+    return r != OPTIONS_OK ? options_exit(r)
+                           : admin_client_show(&admin, "/routes", "routes", show, &json);
 }
