@@ -168,7 +168,7 @@ static enum exit_code find_in_config(const struct admin_options *o, struct admin
     enum exit_code code = EXIT_FAILED;
     if (s == NULL) {
         options_print_report(&report);
-        fprintf(stderr, "larder: no address of the admin plane in %s; name it with --admin\n",
+        fprintf(stderr, "larder: %s is not usable; name the admin plane with --admin ADDRESS\n",
                 path);
         return EXIT_FAILED;
     }

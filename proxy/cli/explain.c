@@ -36,6 +36,18 @@ static void print_fact(const char *name, struct strbuf *value)
     value->n = 0;
 }
 
+/* Nothing for an empty text. */
+static void print_text(const struct cJSON *answer, const char *path, const char *name)
+{
+    struct strbuf v = {0};
+    struct str text = member_text(answer, path);
+    if (text.n > 0) {
+        show_text(&v, text);
+    }
+    print_fact(name, &v);
+    strbuf_free(&v);
+}
+
 static void print_list(const struct cJSON *answer, const char *path, const char *name)
 {
     struct strbuf v = {0};
@@ -60,9 +72,11 @@ static void print_route(const struct cJSON *answer, struct strbuf *v)
         show_text(v, member_text(answer, "route.type"));
     }
     print_fact("route", v);
-    show_text(v, member_text(answer, "request.host"));
-    if (v->n > 0 && member_true(answer, "request.host_assumed")) {
-        strbuf_add_str(v, STR(" (assumed: no Host was given)"));
+    if (member_text(answer, "request.host").n > 0) {
+        show_text(v, member_text(answer, "request.host"));
+        strbuf_add_str(v, member_true(answer, "request.host_assumed")
+                              ? STR(" (assumed: no Host was given)")
+                              : STR(""));
     }
     print_fact("host", v);
 }
@@ -140,14 +154,11 @@ static void print_answer(const struct cJSON *answer)
     struct strbuf v = {0};
     print_route(answer, &v);
     print_identities(answer, &v);
-    show_text(&v, member_text(answer, "key.name"));
-    print_fact("key", &v);
-    show_text(&v, member_text(answer, "key.redis"));
-    print_fact("redis key", &v);
+    print_text(answer, "key.name", "key");
+    print_text(answer, "key.redis", "redis key");
     print_list(answer, "key.dropped", "dropped");
     print_list(answer, "key.unlisted", "unlisted");
-    show_text(&v, member_text(answer, "key.vary"));
-    print_fact("vary", &v);
+    print_text(answer, "key.vary", "vary");
     print_list(answer, "tags", "tags");
     print_ttl(answer, &v);
     print_tier(member_find(answer, "l1"), "memory", &v);
@@ -287,6 +298,12 @@ static bool add_header(struct explain_query *q, const char *text)
     return true;
 }
 
+/* A path, a whole URL, or that of OPTIONS for a server. */
+static bool is_target(struct str s)
+{
+    return s.n > 0 && (s.p[0] == '/' || str_eq(s, STR("*")) || strstr(s.p, "://") != NULL);
+}
+
 /* EXIT_OK, or EXIT_USAGE after the error was printed. */
 static int take_arguments(struct question *q, const struct option_list *words,
                           const struct option_list *headers, const char *body)
@@ -296,6 +313,10 @@ static int take_arguments(struct question *q, const struct option_list *words,
     }
     q->query.method = words->n == 2 ? str_from(words->list[0]) : STR("GET");
     q->query.target = str_from(words->list[words->n - 1]);
+    if (!is_target(q->query.target)) {
+        return options_error(COMMAND_explain, "a path begins with a slash, not as %s does",
+                             q->query.target.p);
+    }
     q->query.body = body != NULL ? str_from(body) : STR("");
     q->peer = q->peer != NULL ? q->peer : "127.0.0.1";
     for (size_t i = 0; i < headers->n; i++) {

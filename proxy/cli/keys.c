@@ -143,6 +143,10 @@ static int list(struct admin_client *c, struct listing *l)
     if (code == EXIT_OK && !l->json && l->more) {
         fprintf(stderr, "larder: there are more; --limit all lists them all\n");
     }
+    if (code == EXIT_OK && !l->json && l->n == 0) {
+        fprintf(stderr, "larder: %s\n",
+                l->pattern != NULL ? "no name matches" : "nothing is stored");
+    }
     if (code == EXIT_OK && l->missing[0] != '\0') {
         fprintf(stderr, "larder: the list lacks %s\n", l->missing);
     }
@@ -165,6 +169,9 @@ static void show_tier(const struct cJSON *j, const char *tier, const char *name)
 {
     const struct cJSON *t = member_find(j, tier);
     struct strbuf v = {0};
+    if (str_eq(member_text(t, "state"), STR("not-asked"))) {
+        return;
+    }
     show_text(&v, member_text(t, "state"));
     if (str_eq(member_text(j, "tier"), str_from(tier))) {
         strbuf_add_str(&v, STR(" (shown here)"));
@@ -181,8 +188,10 @@ static void show_facts(const struct cJSON *j)
     struct strbuf v = {0};
     show_text(&v, member_text(j, "name"));
     fact("name", &v);
-    show_text(&v, member_text(j, "route"));
-    fact("route", &v);
+    if (member_text(j, "route").n > 0) {
+        show_text(&v, member_text(j, "route"));
+        fact("route", &v);
+    }
     show_tier(j, "l1", "memory");
     show_tier(j, "l2", "redis");
     show_seconds(&v, member_number(j, "age_seconds"));

@@ -172,21 +172,35 @@ static void repeat(struct admin_client *c, const struct live_view *v, struct liv
     strbuf_free(&text);
 }
 
+/* On a terminal, until the end is asked for. */
+static int run_live(struct admin_client *c, const struct live_view *v)
+{
+    struct live l;
+    struct admin_reply reply;
+    live_init(&l);
+    admin_client_stop_on(c, l.signal_fd);
+    enum exit_code code = admin_client_ask(c, &v->ask, &reply);
+    if (!live_wait(&l, 0)) {
+        code = EXIT_OK;
+    } else if (code == EXIT_OK) {
+        repeat(c, v, &l, &reply);
+    } else {
+        fprintf(stderr, "larder: %s\n", admin_client_why(c));
+    }
+    live_fini(&l);
+    return (int)code;
+}
+
 int live_run(struct admin_client *c, const struct live_view *v)
 {
     struct admin_reply reply;
+    if (v->repeat && live_is_terminal()) {
+        return run_live(c, v);
+    }
     enum exit_code code = admin_client_fetch(c, &v->ask, &reply);
-    if (code != EXIT_OK) {
-        return code;
-    }
-    if (!v->repeat || !live_is_terminal()) {
+    if (code == EXIT_OK) {
         print_once(v, &reply);
-        return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+        code = fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
     }
-    struct live l;
-    live_init(&l);
-    admin_client_stop_on(c, l.signal_fd);
-    repeat(c, v, &l, &reply);
-    live_fini(&l);
-    return EXIT_OK;
+    return (int)code;
 }

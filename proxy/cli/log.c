@@ -10,6 +10,8 @@
 
 #include <cjson/cJSON.h>
 
+#include "base/suggest.h"
+#include "cache/reason.h"
 #include "cli/admin_client.h"
 #include "cli/command.h"
 #include "cli/live.h"
@@ -72,9 +74,11 @@ static void print_line(const struct cJSON *r)
     strbuf_addf(&line, "%8.*s ", (int)ms.n, ms.p);
     cell(&line, member_text(r, "method"), 4);
     cell(&line, member_text(r, "path"), 0);
-    strbuf_addf(&line, "%s", "(");
-    show_text(&line, member_text(r, "route"));
-    printf("%.*s)\n", (int)line.n, line.p);
+    struct str route = member_text(r, "route");
+    bool none = str_starts(route, STR("(")); /* "(no route)" */
+    strbuf_add_str(&line, none ? STR("") : STR("("));
+    show_text(&line, route);
+    printf("%.*s%s\n", (int)line.n, line.p, none ? "" : ")");
     strbuf_free(&line);
     strbuf_free(&ms);
 }
@@ -148,36 +152,65 @@ static bool is_result(const char *word)
     return false;
 }
 
-static void follow(struct tail *t, struct admin_client *c)
+/* EXIT_OK, or EXIT_USAGE after the error was printed. A missing identity's word has its name.
+ */
+static int check_reason(const char *word)
 {
-    struct live l;
+    struct suggest s;
+    struct str best;
+    if (word == NULL || strncmp(word, "no-", 3) == 0) {
+        return EXIT_OK;
+    }
+    suggest_init(&s, str_from(word));
+    for (int r = 0; r < REASON_COUNT; r++) {
+        suggest_offer(&s, reason_word((enum reason)r));
+        if (str_eq(reason_word((enum reason)r), str_from(word))) {
+            return EXIT_OK;
+        }
+    }
+    bool near = suggest_result(&s, &best);
+    return options_error(COMMAND_log, "there is no reason %s%s%.*s%s", word,
+                         near ? "; did you mean " : "", near ? (int)best.n : 0,
+                         near ? best.p : "", near ? "?" : "");
+}
+
+static void follow(struct tail *t, struct admin_client *c, struct live *l)
+{
     struct admin_reply reply;
-    live_init(&l);
-    admin_client_stop_on(c, l.signal_fd);
-    while (live_wait(&l, POLL_MS)) {
+    while (live_wait(l, POLL_MS)) {
         enum exit_code code = look(t, c, &reply);
         if (ferror(stdout)) {
             break;
         }
         if (code == EXIT_FAILED) {
-            t->cursor.n = 0; /* of another process: begin anew */
+            t->cursor.n = 0; /* it does not know its own any more: begin anew */
         }
-        if (code != EXIT_OK && !t->lost && live_wait(&l, 0)) {
+        if (code != EXIT_OK && !t->lost && live_wait(l, 0)) {
             fprintf(stderr, "larder: %s (trying again)\n", admin_client_why(c));
         }
         t->lost = code != EXIT_OK;
     }
-    live_fini(&l);
 }
 
+/* Ctrl-C is the end, and no failure, from the first question on. */
 static int run(struct tail *t, struct admin_client *c, bool following)
 {
     struct admin_reply reply;
+    struct live l;
+    if (following) {
+        live_init(&l);
+        admin_client_stop_on(c, l.signal_fd);
+    }
     enum exit_code code = look(t, c, &reply);
-    if (code != EXIT_OK) {
+    if (following && !live_wait(&l, 0)) {
+        code = EXIT_OK;
+    } else if (code != EXIT_OK) {
         fprintf(stderr, "larder: %s\n", admin_client_why(c));
-    } else if (following || live_is_terminal()) {
-        follow(t, c);
+    } else if (following) {
+        follow(t, c, &l);
+    }
+    if (following) {
+        live_fini(&l);
     }
     strbuf_free(&t->cursor);
     strbuf_free(&t->target);
@@ -210,9 +243,12 @@ int cli_log(int argc, char **argv)
                              "--result wants hit, miss, stale, revalidated, bypass "
                              "or pass");
     }
+    if (check_reason(t.reason) != EXIT_OK) {
+        return EXIT_USAGE;
+    }
     enum exit_code code;
     struct admin_client *c = admin_client_new(&admin, &code);
-    int result = c != NULL ? run(&t, c, following) : (int)code;
+    int result = c != NULL ? run(&t, c, following || live_is_terminal()) : (int)code;
     admin_client_free(c);
     return result;
 }

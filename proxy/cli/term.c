@@ -101,22 +101,52 @@ void term_print_json(FILE *out, struct str json)
     fputc('\n', out);
 }
 
+/* First and last of the characters that are not one column wide. */
+static const struct {
+    uint32_t first, last;
+    unsigned columns;
+} widths[] = {
+    {0x0300, 0x036f, 0},   {0x1100, 0x115f, 2},   {0x1ab0, 0x1aff, 0},   {0x1dc0, 0x1dff, 0},
+    {0x20d0, 0x20ff, 0},   {0x2e80, 0x303e, 2},   {0x3041, 0xa4cf, 2},   {0xa960, 0xa97f, 2},
+    {0xac00, 0xd7a3, 2},   {0xf900, 0xfaff, 2},   {0xfe00, 0xfe0f, 0},   {0xfe20, 0xfe2f, 0},
+    {0xfe30, 0xfe6f, 2},   {0xff00, 0xff60, 2},   {0xffe0, 0xffe6, 2},   {0x1f300, 0x1f64f, 2},
+    {0x1f680, 0x1f6ff, 2}, {0x1f900, 0x1f9ff, 2}, {0x20000, 0x3fffd, 2},
+};
+
+/* Bytes of the first character of s, which is not empty, and its columns. */
+static size_t character(struct str s, size_t *columns)
+{
+    uint32_t code = 0;
+    size_t n = utf8_sequence((const unsigned char *)s.p, s.n, &code);
+    *columns = 1;
+    for (size_t i = 0; n > 0 && i < sizeof(widths) / sizeof(widths[0]); i++) {
+        if (code >= widths[i].first && code <= widths[i].last) {
+            *columns = widths[i].columns;
+        }
+    }
+    return n > 0 ? n : 1;
+}
+
 size_t term_columns(struct str s)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        count += ((unsigned char)s.p[i] & 0xc0) != 0x80;
+    size_t count = 0, columns;
+    while (s.n > 0) {
+        s = str_skip(s, character(s, &columns));
+        count += columns;
     }
     return count;
 }
 
 struct str term_head(struct str s, size_t wanted)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        if (((unsigned char)s.p[i] & 0xc0) != 0x80 && count++ == wanted) {
-            return str_make(s.p, i);
+    size_t count = 0, at = 0, columns;
+    while (at < s.n) {
+        size_t n = character(str_skip(s, at), &columns);
+        if (count + columns > wanted) {
+            break;
         }
+        count += columns;
+        at += n;
     }
-    return s;
+    return str_make(s.p, at);
 }

@@ -24,7 +24,8 @@ void term_print_text(FILE *out, struct str s);
 void term_add_json(struct strbuf *out, struct str json);
 void term_print_json(FILE *out, struct str json);
 
-/* Columns that s takes: its characters; those of double width count once. */
+/* Columns that s takes on a terminal: two for the wide characters of East Asia and for emoji,
+ * none for what is drawn over the character before. */
 size_t term_columns(struct str s);
 
 /* The longest head of s of at most `columns` columns. */

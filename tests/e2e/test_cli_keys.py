@@ -44,7 +44,7 @@ def test_names_of_a_pattern(filled):
     assert names(keys(filled, "a:[12]")) == ["a:1", "a:2"]
     assert names(keys(filled, "bin", "--tier", "l1")) == ["bin"]
     r = keys(filled, "nothing:*")
-    assert (r.returncode, r.stdout, r.stderr) == (0, "", "")
+    assert (r.returncode, r.stdout, r.stderr) == (0, "", "larder: no name matches\n")
 
 
 def test_facts_of_a_name(filled):

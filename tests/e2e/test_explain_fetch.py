@@ -77,7 +77,7 @@ def test_the_lease_of_another_node(larder, redis):
     origin = QuickOrigin(respond)
     try:
         a, b = (start_node(larder, redis, ADMIN + CONF, origin=origin.url, options="",
-                           admin=free_port()) for _ in range(2))
+                           budget="5s", admin=free_port()) for _ in range(2))
         eventually(lambda: explain(b, "/a/9")["lease"] == {"state": "none"}, 15, "both are known")
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(a.get, "/a/1")

@@ -89,6 +89,21 @@ static void test_columns_are_characters(void **state)
     assert_int_equal(term_head(s, 0).n, 0);
 }
 
+/* CJK and emoji take two columns, combining marks none; no character is cut in two. */
+static void test_wide_characters(void **state)
+{
+    (void)state;
+    struct str wide = STR("\xe6\x97\xa5\xe6\x9c\xac\xf0\x9f\x98\x80"); /* 日本😀 */
+    assert_int_equal(term_columns(wide), 6);
+    assert_int_equal(term_head(wide, 3).n, 3);
+    assert_int_equal(term_head(wide, 4).n, 6);
+    assert_int_equal(term_head(wide, 1).n, 0);
+    struct str marked = STR("e\xcc\x81x"); /* e and an acute accent */
+    assert_int_equal(term_columns(marked), 2);
+    assert_int_equal(term_head(marked, 1).n, 3);
+    assert_int_equal(term_columns(STR("\xea\xb0\x80\xef\xbc\xa1")), 4); /* 가Ａ */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -98,6 +113,7 @@ int main(void)
         cmocka_unit_test(test_text_keeps_its_lines),
         cmocka_unit_test(test_json_is_one_line_and_stays_json),
         cmocka_unit_test(test_columns_are_characters),
+        cmocka_unit_test(test_wide_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
