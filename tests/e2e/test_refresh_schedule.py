@@ -3,6 +3,7 @@ credential is replayed."""
 
 import json
 
+from lib.admin import Admin
 from lib.origin import Hang, Reset, answer
 from lib.ports import free_port
 from lib.raw import fetch
@@ -23,7 +24,10 @@ HOST = [("Host", "api.test")]
 
 
 def start(larder, origin, conf=CONF, **values):
-    return larder(conf, origin=origin.url, admin=free_port(), **values)
+    proxy = larder(conf, origin=origin.url, admin=free_port(), **values)
+    # The data port may be open a moment before the admin address.
+    eventually(Admin(proxy.values["admin"]).accepts, 15)
+    return proxy
 
 
 def jobs(proxy):

@@ -1,13 +1,15 @@
 """What a proxy says of itself: /stats and /metrics, and a strict reader of the latter.
 
 `metrics()` reads the page twice: by the rules of the text format written down here, which are
-stricter than any scraper, and by the parser of prometheus_client where that is installed. Both
-must come to the same samples.
+stricter than any scraper, and by the parser of prometheus_client (Debian's python3-prometheus-client).
+Both must come to the same samples.
 """
 
 import json
 import math
 import re
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from .ports import free_port
 from .raw import fetch
@@ -155,10 +157,6 @@ def check_histograms(samples, types):
 
 def compare_with_prometheus(text, samples):
     """The same page read by the official client library's parser."""
-    try:
-        from prometheus_client.parser import text_string_to_metric_families
-    except ImportError:
-        return
     seen = {}
     for family in text_string_to_metric_families(text):
         assert family.documentation, family.name
