@@ -10,24 +10,9 @@ import time
 import pytest
 
 from lib.cluster import Cluster
-from lib.larder import Larder
-from lib.ports import free_port
-from lib.racer import Racer
-from lib.wait import eventually
+from lib.raced import SEED, RacedNodes
 
 ROUNDS = int(os.environ.get("SOAK_ROUNDS", 1))
-SEED = int(os.environ.get("SOAK_SEED", 1))
-MAX_LAG = 500
-CONF = """
-workers 2
-log off
-redis %REDIS% prefix=race budget=100ms max_lag=500ms
-upstream main %ORIGIN% max_fails=0
-route GET /r/{key} { scope public; key r:{key}; tag t:{key} all; ttl 60s }
-route POST /r/{key}   { invalidate r:{key} }
-route PUT /r/{key}    { invalidate tag:t:{key} }
-route DELETE /r/{key} { invalidate r:{key} r:k? }
-"""
 
 
 @pytest.fixture
@@ -38,46 +23,17 @@ def cluster(tmp_path):
 
 
 @pytest.fixture
-def nodes():
-    started = []
-    yield started
-    for node in started:
-        node.finish()
+def race(tmp_path, cluster):
+    one = RacedNodes(tmp_path, cluster.url, delay=60, clients=16, pace=2000)
+    one.acknowledged(20)
+    yield one
+    one.close()
 
 
-@pytest.fixture
-def race(tmp_path, cluster, nodes):
-    """Two nodes and the racer, which runs from here on."""
-    origin, ports = free_port(), [free_port(), free_port()]
-    racer = Racer(tmp_path, ports, origin, max_lag=MAX_LAG, delay=60, seed=SEED, writes=5,
-                  clients=16, resources=60, pace=2000, confirm=50)
-    for n, port in enumerate(ports):
-        nodes.append(Larder(tmp_path, CONF, name=f"node{n}", port=port, redis=cluster.url,
-                            origin=f"http://127.0.0.1:{origin}"))
-    racer.start()
-    acknowledged(racer, 20)
-    yield racer
-    racer.close()
-
-
-def acknowledged(racer, n):
-    """Waits for so many more invalidations that are acknowledged, not pending."""
-    def count():
-        figures = racer.figures()
-        return figures["writes"] - figures["pending"]
-    so_far = count()
-    eventually(lambda: count() >= so_far + n, 30, "writes are acknowledged (again)")
-
-
-def verdict(racer, cluster, what):
-    acknowledged(racer, 20)
-    figures = racer.stop()
-    text = f"{what}, seed {SEED}: {figures}"
-    print(text)
-    assert figures["violations"] == 0, text
-    assert figures["errors"] == 0 and figures["lost"] == 0, text
+def verdict(race, cluster, what):
+    race.acknowledged(10)
+    figures, text = race.verdict(what)
     assert figures["pairs"] > 300 and figures["cross"] > 0, text
-    eventually(lambda: racer.behind() == 0, 30, f"every node shows the newest; {text}")
     for s in cluster.servers:
         if s.process.alive():
             assert b"CROSSSLOT" not in s.call("INFO", "errorstats"), s.name
@@ -105,7 +61,7 @@ def test_the_journal_moves(cluster, race):
     for n in range(3 * ROUNDS):
         others = [m for m in cluster.masters() if m is not cluster.owner(slot)]
         cluster.move(slot, others[n % len(others)])
-        acknowledged(race, 10)
+        race.acknowledged(10)
     verdict(race, cluster, "the journal moves")
 
 
@@ -115,8 +71,8 @@ def test_the_journals_master_changes(cluster, race):
     for n in range(ROUNDS):
         cluster.promote(cluster.owner(slot))
         cluster.settle()
-        acknowledged(race, 10)
+        race.acknowledged(10)
         cluster.crash(cluster.owner(slot))
-        acknowledged(race, 10)
+        race.acknowledged(10)
         cluster.repair()
     verdict(race, cluster, "the journal's master changes")

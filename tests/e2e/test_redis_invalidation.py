@@ -100,6 +100,8 @@ def test_an_entry_stored_by_a_late_fetch_is_refused_everywhere(nodes, origin):
     origin.route("/r/1", answer(200, b"new"), method="GET")
     go.set()
     reader.join(10)
+    assert a.get("/r/1").body == b"new"
+    assert delay_until(b, "/r/1", b"new", 5) < MAX_LAG    # what it fetched late was its own
     for node in (a, b, a, b):
         assert node.get("/r/1").body == b"new"
 
