@@ -3,8 +3,15 @@
  * journal, as EPOCH-NUMBER, and a client that shows this to any node is not served what that
  * record has invalidated. A node that has not come so far waits for it within `budget`, then
  * asks the origin; so it does with what it does not understand and with another epoch than its
- * own, because of epochs nobody can say which was first. Records arrive on the journal's
- * thread, which nothing may delay: who waits looks at each tick of its own loop's clock.
+ * own. Records arrive on the journal's thread, which nothing may delay: who waits looks at each
+ * tick of its own loop's clock.
+ *
+ * Of another epoch nothing better can be said, not even when this node has applied the record
+ * itself before its epoch moved. Epochs overlap: while the old master still took the write, a
+ * third node may have followed the new one already, and what it fetched before the write bears a
+ * stamp of the new epoch. That entry is valid here until the writer's node has told its last
+ * records again, and nobody can know whether it has. Nor may the answer of a bypass carry a newer
+ * position instead: it would vouch for the same entry on the next node.
  */
 #include "flow/node.h"
 #include "flow/redis_tier.h"

@@ -93,6 +93,20 @@ def test_what_is_not_understood_is_not_trusted(pair, origin, position):
     assert a.get("/a", [("X-Cache-Pos", position)]).x_cache == "BYPASS"
 
 
+def test_a_position_from_before_the_epoch_moved(pair, origin, redis):
+    """Even where its record was applied: another node may have stored something older since."""
+    a, b, _ = pair()
+    before = write(a, origin)
+    for node in (a, b):
+        eventually(lambda: node.get("/a", [("X-Cache-Pos", before)]).x_cache == "HIT", 10)
+    redis.call("DEL", "{shop}:epoch")
+    for node in (a, b):
+        eventually(lambda: node.get("/a", [("X-Cache-Pos", before)]).x_cache == "BYPASS", 10)
+    eventually(lambda: (after := write(a, origin)) is not None and after[:16] != before[:16] and
+               a.get("/a", [("X-Cache-Pos", after)]).x_cache != "BYPASS", 10)
+    assert a.get("/a", [("X-Cache-Pos", f"{before}, {write(a, origin)}")]).x_cache == "BYPASS"
+
+
 def test_nothing_is_said_where_nothing_was_invalidated(pair, origin):
     a, _, _ = pair()
     for got in (a.get("/a"), a.post("/nothing")):
