@@ -85,6 +85,19 @@ def storm(larder, redis, origin, fake, answers):
         assert node.stderr().count("\n") < 300, "one line per change of state"
 
 
+def under(larder, redis, origin, fake, script):
+    """One script for a second, while clients read and write."""
+    serve(origin)
+    nodes = start_nodes(larder, redis, 2, CONF, via=fake, origin=origin.url)
+    warm(nodes[0])
+    with Load(nodes) as load:
+        fake.script = script
+        time.sleep(1)
+        fake.script = None
+        recovers(nodes, redis)
+    load.check(SLOWEST)
+
+
 def error(text):
     return f"-{text}\r\n".encode()
 
@@ -119,15 +132,7 @@ def test_another_keys_value(larder, redis, origin, fake):
         body = redis.client().call(*args)
         last["value"] = b"$-1\r\n" if body is None else b"$%d\r\n%s\r\n" % (len(body), body)
         return value
-    serve(origin)
-    nodes = start_nodes(larder, redis, 2, CONF, via=fake, origin=origin.url)
-    warm(nodes[0])
-    with Load(nodes) as load:
-        fake.script = shifted
-        time.sleep(1)
-        fake.script = None
-        recovers(nodes, redis)
-    load.check(SLOWEST)
+    under(larder, redis, origin, fake, shifted)
     assert fake.scripted > 20
 
 
@@ -142,15 +147,7 @@ def test_more_answers_than_commands(larder, redis, origin, fake):
                 one = b"$%d\r\n%s\r\n" % (len(body), body)
                 return one + one
         return None if args[0] != b"PING" else b"+PONG\r\n" + foreign
-    serve(origin)
-    nodes = start_nodes(larder, redis, 2, CONF, via=fake, origin=origin.url)
-    warm(nodes[0])
-    with Load(nodes) as load:
-        fake.script = twice
-        time.sleep(1)
-        fake.script = None
-        recovers(nodes, redis)
-    load.check(SLOWEST)
+    under(larder, redis, origin, fake, twice)
 
 
 @pytest.mark.parametrize("text", ["LOADING Redis is loading the dataset in memory",

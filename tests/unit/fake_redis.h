@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "base/str.h"
 
 #define FAKE_MAX_CONNS 64
@@ -314,6 +315,25 @@ static inline void fake_stop(struct fake_redis *f)
     close(f->listen_fd);
     close(f->wake[0]);
     close(f->wake[1]);
+}
+
+/* So many of one script, on the heap; false when one does not start. */
+static inline bool fake_start_all(struct fake_redis **list, size_t n, fake_script_fn *script)
+{
+    bool ok = true;
+    for (size_t i = 0; i < n && ok; i++) {
+        list[i] = xcalloc(1, sizeof(*list[i]));
+        ok = fake_start(list[i], script, 0);
+    }
+    return ok;
+}
+
+static inline void fake_stop_all(struct fake_redis **list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        fake_stop(list[i]);
+        free(list[i]);
+    }
 }
 
 #endif

@@ -9,14 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/arena.h"
-#include "base/log.h"
-#include "base/loop.h"
 #include "base/mem.h"
 #include "cache/journal.h"
 #include "cache/journal_link.h"
 #include "cache/journal_link_state.h"
 #include "cache/redis_health.h"
+#include "case_loop.h"
 
 #define BUDGET_MS  10000 /* a loaded machine is no reason to be pending */
 #define MAX_LAG_MS 1000
@@ -24,7 +22,7 @@
 /* All nodes of a test are on one address. */
 struct journal_case {
     struct loop *loop;
-    struct deadline tick; /* the loop never sleeps for long */
+    struct case_tick tick;
     struct arena arena;
     struct redis_target target;
     struct journal_link_options options;
@@ -40,25 +38,12 @@ struct ends {
     unsigned done, pending;
 };
 
-static inline void case_on_tick(struct deadline *d)
-{
-    struct journal_case *k = container_of(d, struct journal_case, tick);
-    deadline_set(k->loop, d, 8);
-}
-
 static inline void case_init(struct journal_case *k, const char *url)
 {
-    const char *why = NULL;
     *k = (struct journal_case){0};
-    log_setup(getenv("V") != NULL ? LOG_DEBUG : LOG_ERROR, false);
-    k->loop = loop_new();
-    assert_non_null(k->loop);
-    deadline_init(&k->tick, case_on_tick);
-    deadline_set(k->loop, &k->tick, 8);
+    k->loop = case_loop_new(&k->tick);
     arena_init(&k->arena, NULL, 0);
-    if (!redis_target_parse(str_from(url), NULL, &k->arena, &k->target, &why)) {
-        fail_msg("%s: %s", url, why);
-    }
+    case_target(&k->target, url, &k->arena);
     k->options = (struct journal_link_options){
         .redis = {.target = &k->target, .health = redis_health_new()},
         .prefix = STR("shop"),
@@ -72,21 +57,9 @@ static inline void case_init(struct journal_case *k, const char *url)
 static inline void case_fini(struct journal_case *k)
 {
     redis_health_unref(k->options.redis.health);
-    deadline_cancel(&k->tick);
-    loop_free(k->loop);
+    case_loop_free(&k->tick);
     arena_reset(&k->arena);
 }
-
-#define RUN_UNTIL(k, condition)                                                    \
-    do {                                                                           \
-        msec_t limit_ = clock_monotonic() + 30000;                                 \
-        while (!(condition)) {                                                     \
-            loop_turn((k)->loop, true);                                            \
-            if (clock_monotonic() > limit_) {                                      \
-                fail_msg("%s:%d: never came: %s", __FILE__, __LINE__, #condition); \
-            }                                                                      \
-        }                                                                          \
-    } while (0)
 
 static inline void case_run_for(struct journal_case *k, msec_t ms)
 {

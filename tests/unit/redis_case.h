@@ -8,12 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/arena.h"
-#include "base/log.h"
-#include "base/loop.h"
 #include "base/mem.h"
 #include "cache/redis.h"
 #include "cache/redis_health.h"
+#include "case_loop.h"
 
 /* An instance with all around it. */
 struct redis_case {
@@ -22,8 +20,8 @@ struct redis_case {
     struct redis_target target;
     struct redis_options options;
     struct redis *r;
-    struct deadline tick; /* the loop never sleeps for long */
-    unsigned ups, downs;  /* on_state */
+    struct case_tick tick;
+    unsigned ups, downs; /* on_state */
 };
 
 /* A command and its end. */
@@ -40,12 +38,6 @@ struct ask {
     msec_t at;
 };
 
-static inline void case_on_tick(struct deadline *d)
-{
-    struct redis_case *k = container_of(d, struct redis_case, tick);
-    deadline_set(k->loop, d, 8);
-}
-
 static inline void case_on_state(void *ctx, enum redis_role role, bool up)
 {
     struct redis_case *k = ctx;
@@ -56,12 +48,8 @@ static inline void case_on_state(void *ctx, enum redis_role role, bool up)
 static inline void case_init(struct redis_case *k)
 {
     *k = (struct redis_case){0};
-    log_setup(getenv("V") != NULL ? LOG_DEBUG : LOG_ERROR, false);
-    k->loop = loop_new();
-    assert_non_null(k->loop);
+    k->loop = case_loop_new(&k->tick);
     arena_init(&k->arena, NULL, 0);
-    deadline_init(&k->tick, case_on_tick);
-    deadline_set(k->loop, &k->tick, 8);
     k->options = (struct redis_options){.target = &k->target,
                                         .health = redis_health_new(),
                                         .roles = 1u << REDIS_DATA,
@@ -72,10 +60,7 @@ static inline void case_init(struct redis_case *k)
 /* With the options as they are. */
 static inline void case_start(struct redis_case *k, const char *url)
 {
-    const char *why = NULL;
-    if (!redis_target_parse(str_from(url), NULL, &k->arena, &k->target, &why)) {
-        fail_msg("%s: %s", url, why);
-    }
+    case_target(&k->target, url, &k->arena);
     k->r = redis_new(k->loop, &k->options);
 }
 
@@ -83,21 +68,9 @@ static inline void case_fini(struct redis_case *k)
 {
     redis_free(k->r);
     redis_health_unref(k->options.health);
-    deadline_cancel(&k->tick);
-    loop_free(k->loop);
+    case_loop_free(&k->tick);
     arena_reset(&k->arena);
 }
-
-#define RUN_UNTIL(k, condition)                                                    \
-    do {                                                                           \
-        msec_t limit_ = clock_monotonic() + 20000;                                 \
-        while (!(condition)) {                                                     \
-            loop_turn((k)->loop, true);                                            \
-            if (clock_monotonic() > limit_) {                                      \
-                fail_msg("%s:%d: never came: %s", __FILE__, __LINE__, #condition); \
-            }                                                                      \
-        }                                                                          \
-    } while (0)
 
 static inline void ask_on_done(void *ctx, const struct redis_result *result)
 {

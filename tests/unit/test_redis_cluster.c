@@ -127,25 +127,16 @@ static int setup(void **state)
     give(0, 5460, 0);
     give(5461, 10922, 1);
     give(10923, 16383, 2);
-    for (size_t i = 0; i < NODES; i++) {
-        nodes[i] = xcalloc(1, sizeof(*nodes[i]));
-        if (!fake_start(nodes[i], on_node, 0)) {
-            return -1;
-        }
-    }
     case_init(&k);
     k.options.reconnect_step = 10;
-    return 0;
+    return fake_start_all(nodes, NODES, on_node) ? 0 : -1;
 }
 
 static int teardown(void **state)
 {
     (void)state;
     case_fini(&k);
-    for (size_t i = 0; i < NODES; i++) {
-        fake_stop(nodes[i]);
-        free(nodes[i]);
-    }
+    fake_stop_all(nodes, NODES);
     return 0;
 }
 

@@ -66,52 +66,6 @@ static enum fake_action on_master(const struct fake_command *c, struct strbuf *o
     return FAKE_DEFAULT;
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    questions = auths = 0;
-    for (size_t i = 0; i < SENTINELS; i++) {
-        sentinels[i] = xcalloc(1, sizeof(*sentinels[i]));
-        says[i] = 0;
-        if (!fake_start(sentinels[i], on_sentinel, 0)) {
-            return -1;
-        }
-    }
-    for (size_t i = 0; i < MASTERS; i++) {
-        masters[i] = xcalloc(1, sizeof(*masters[i]));
-        replica[i] = i == 1;
-        if (!fake_start(masters[i], on_master, 0)) {
-            return -1;
-        }
-    }
-    case_init(&k);
-    k.options.reconnect_step = 10;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    case_fini(&k);
-    for (size_t i = 0; i < SENTINELS; i++) {
-        fake_stop(sentinels[i]);
-        free(sentinels[i]);
-    }
-    for (size_t i = 0; i < MASTERS; i++) {
-        fake_stop(masters[i]);
-        free(masters[i]);
-    }
-    return 0;
-}
-
-static void start(void)
-{
-    char url[160];
-    snprintf(url, sizeof(url), "redis-sentinel://127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u/shop",
-             sentinels[0]->port, sentinels[1]->port, sentinels[2]->port);
-    case_start(&k, url);
-}
-
 /* From now on Sentinel says so. */
 static void fail_over_to(int master)
 {
@@ -121,6 +75,36 @@ static void fail_over_to(int master)
     for (int i = 0; i < MASTERS; i++) {
         replica[i] = i != master;
     }
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    questions = auths = 0;
+    case_init(&k);
+    k.options.reconnect_step = 10;
+    fail_over_to(0);
+    return fake_start_all(sentinels, SENTINELS, on_sentinel) &&
+                   fake_start_all(masters, MASTERS, on_master)
+               ? 0
+               : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    case_fini(&k);
+    fake_stop_all(sentinels, SENTINELS);
+    fake_stop_all(masters, MASTERS);
+    return 0;
+}
+
+static void start(void)
+{
+    char url[160];
+    snprintf(url, sizeof(url), "redis-sentinel://127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u/shop",
+             sentinels[0]->port, sentinels[1]->port, sentinels[2]->port);
+    case_start(&k, url);
 }
 
 static void wait_questions(unsigned n)
