@@ -4,13 +4,14 @@
  * name alone does not say which: `host` chooses, else the first one is taken that is found.
  *
  * Redis is read on the connections of the control thread that listings have (REDIS_LOOK), for
- * at most ANSWER_MS. Without it there is what memory has, and the answer says so.
+ * at most KEYS_ANSWER_MS. Without it there is what memory has, and the answer says so.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include <cjson/cJSON.h>
 
+#include "admin/keys.h"
 #include "admin/keys_json.h"
 #include "admin/table.h"
 #include "base/arena.h"
@@ -22,7 +23,6 @@
 #include "flow/redis_tier.h"
 
 #define STEPS_PER_TURN 16
-#define ANSWER_MS      2000
 #define ENVELOPE_MAX   (64u * 1024) /* of a stored form, beyond max_object */
 
 /* A question on its way. */
@@ -140,22 +140,11 @@ static void on_value(void *ctx, const struct redis_result *result)
 /* True: the answer comes later. */
 static bool ask_redis(struct look *k)
 {
-    char last[24];
     struct str prefix = redis_tier_settings(k->node->redis)->prefix;
     struct str key = l2_redis_name(prefix, str_from(k->name), &k->arena);
-    const struct segment argv[] = {
-        REDIS_ARG("GETRANGE"), redis_arg(key), REDIS_ARG("0"),
-        redis_arg(str_make(last, u64_to_dec(value_max(k) - 1, last)))};
-    const struct redis_call call = {.role = REDIS_LOOK,
-                                    .argv = argv,
-                                    .argc = 4,
-                                    .key = 1,
-                                    .timeout = ANSWER_MS,
-                                    .wait = true,
-                                    .done = on_value,
-                                    .ctx = k};
     k->asked = journal_stamp(k->node->journal);
-    k->command = redis_command(redis_tier_look(k->node->redis, k->loop), &call);
+    k->command =
+        keys_read(redis_tier_look(k->node->redis, k->loop), key, value_max(k), on_value, k);
     if (k->command == NULL) {
         note(k, "unavailable", "there is no connection to Redis");
     }

@@ -1,6 +1,6 @@
 /*
- * A page of GET /keys on its way, shared by keys.c (memory) and keys_scan.c (Redis). Private to
- * admin/keys*.c; control thread only.
+ * A page of GET /keys on its way, shared by keys.c (memory) and keys_scan.c (Redis), and how
+ * values are read for it and for key.c. Private to admin/key*.c; control thread only.
  */
 #ifndef ADMIN_KEYS_H
 #define ADMIN_KEYS_H
@@ -10,6 +10,7 @@
 
 #include "base/loop.h"
 #include "cache/l1.h"
+#include "cache/redis.h"
 
 struct admin_call;
 struct cJSON;
@@ -44,6 +45,13 @@ struct keys_page {
 /* Ends the call and frees the page. cursor: of the next one; NULL: there is none. */
 void keys_page_end(struct keys_page *page, const char *cursor);
 void keys_page_fail(struct keys_page *page, int status, const char *why);
+
+#define KEYS_ANSWER_MS 2000 /* for one command */
+
+/* keys_scan.c: reads the first bytes of a value, on the connections for what people look at.
+ * NULL: refused at once, and done is not called. */
+struct redis_command *keys_read(struct redis *redis, struct str key, size_t bytes,
+                                redis_done_fn *done, void *ctx);
 
 /* keys_scan.c: fills the page from Redis, and ends it. */
 void keys_scan(struct keys_page *page);

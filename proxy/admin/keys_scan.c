@@ -26,13 +26,11 @@
 #include "flow/node.h"
 #include "flow/redis_tier.h"
 
-#define COUNT         100          /* asked of each SCAN */
-#define BATCH         16           /* values asked at once: a megabyte of answers at most */
-#define HEAD_MAX      (64u * 1024) /* bytes that are read of a value */
-#define HEAD_MAX_LAST "65535"      /* the offset of the last of them */
-#define ANSWER_MS     2000         /* for one command */
-#define LITERAL_MAX   300 /* bytes of the pattern in MATCH: a shortened name keeps more */
-#define MASTERS_MAX   512
+#define COUNT       100          /* asked of each SCAN */
+#define BATCH       16           /* values asked at once: a megabyte of answers at most */
+#define HEAD_MAX    (64u * 1024) /* bytes that are read of a value */
+#define LITERAL_MAX 300 /* bytes of the pattern in MATCH: a shortened name keeps more */
+#define MASTERS_MAX 512
 
 /* One name of a SCAN's answer. */
 struct found {
@@ -205,19 +203,26 @@ static void on_value(void *ctx, const struct redis_result *result)
     }
 }
 
-static void ask_value(struct scan *s, struct found *f)
+struct redis_command *keys_read(struct redis *redis, struct str key, size_t bytes,
+                                redis_done_fn *done, void *ctx)
 {
-    const struct segment argv[] = {REDIS_ARG("GETRANGE"), redis_arg(str_from(f->key)),
-                                   REDIS_ARG("0"), REDIS_ARG(HEAD_MAX_LAST)};
+    char last[20];
+    const struct segment argv[] = {REDIS_ARG("GETRANGE"), redis_arg(key), REDIS_ARG("0"),
+                                   redis_arg(str_make(last, u64_to_dec(bytes - 1, last)))};
     const struct redis_call call = {.role = REDIS_LOOK,
                                     .argv = argv,
                                     .argc = 4,
                                     .key = 1,
-                                    .timeout = ANSWER_MS,
+                                    .timeout = KEYS_ANSWER_MS,
                                     .wait = true,
-                                    .done = on_value,
-                                    .ctx = f};
-    f->command = redis_command(s->redis, &call);
+                                    .done = done,
+                                    .ctx = ctx};
+    return redis_command(redis, &call);
+}
+
+static void ask_value(struct scan *s, struct found *f)
+{
+    f->command = keys_read(s->redis, str_from(f->key), HEAD_MAX, on_value, f);
     if (f->command != NULL) {
         s->waiting++;
     } else {
@@ -336,7 +341,7 @@ static void ask_scan(struct scan *s)
                                     .argc = 6,
                                     .at_slot = true,
                                     .slot = (uint16_t)s->page->scan.slot,
-                                    .timeout = ANSWER_MS,
+                                    .timeout = KEYS_ANSWER_MS,
                                     .wait = true,
                                     .done = on_scanned,
                                     .ctx = s};

@@ -29,6 +29,8 @@ LIVE_ONLY = {
     "revalidated", "no-store", "private", "no-ttl", "authorization", "set-cookie", "vary",
     "status", "partial", "no-length", "too-large", "tags", "stream", "bad-answer", "timeout",
     "connect", "reset", "no-upstream",
+    # a write that other nodes could not be told of in advance
+    "unannounced",
     # while a client waits or reads
     "lock-timeout", "too-slow", "client-gone",
 }

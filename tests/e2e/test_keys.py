@@ -5,6 +5,7 @@ import urllib.parse
 import pytest
 
 from lib.explaining import ADMIN, ask
+from lib.listing import names, pages
 from lib.origin import answer
 from lib.ports import free_port
 from lib.raw import fetch
@@ -24,22 +25,6 @@ route GET /sid/{id} { key sid:{sid}:{id}; ttl 60s }
 @pytest.fixture
 def proxy(larder, origin):
     return larder(CONF, origin=origin.url, admin=free_port())
-
-
-def pages(proxy, **query):
-    """All items, following the cursor; the sizes of the pages."""
-    found, sizes = [], []
-    while True:
-        page = ask(proxy, "/keys?" + urllib.parse.urlencode(query) if query else "/keys")
-        found += page["keys"]
-        sizes.append(len(page["keys"]))
-        if page["cursor"] is None:
-            return found, sizes
-        query["cursor"] = page["cursor"]
-
-
-def names(items):
-    return sorted(item["name"] for item in items)
 
 
 def one(proxy, name, **query):

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from lib.explaining import ADMIN, ask, explain
 from lib.larder import run_cli
+from lib.listing import names, pages
 from lib.nodes import start_node
 from lib.origin import answer
 from lib.ports import free_port
@@ -25,21 +26,6 @@ route POST /a/{id} { invalidate a:{id} }
 
 def node(larder, redis, origin):
     return start_node(larder, redis, CONF, origin=origin.url, admin=free_port())
-
-
-def pages(proxy, **query):
-    found, sizes = [], []
-    while True:
-        page = ask(proxy, "/keys?" + urllib.parse.urlencode(query))
-        found += page["keys"]
-        sizes.append(len(page["keys"]))
-        if page["cursor"] is None:
-            return found, sizes
-        query["cursor"] = page["cursor"]
-
-
-def names(items):
-    return sorted(i["name"] for i in items)
 
 
 def test_scan(larder, redis, origin):
