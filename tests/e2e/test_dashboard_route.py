@@ -62,6 +62,11 @@ def test_behind_a_prefix(proxy, chromium):
     chromium.wait(lambda: is_live(chromium), "the board")
     only(chromium, url)
     assert all(TOKEN not in u for u in chromium.requests())
+    # Its own requests come through the data port now; they are not shown to who looks at others'.
+    proxy.get("/unknown")
+    chromium.wait(lambda: "/unknown" in chromium.text("#log"), "the request in the log")
+    chromium.click("#log-all")
+    assert "/item/1" in chromium.text("#log") and "/ops/" not in chromium.text("#log")
     # Buttons work through the route as well: Origin and Host are those of the data port.
     assert proxy.get("/item/1").x_cache == "HIT"
     chromium.click("#open-clear")
@@ -126,3 +131,13 @@ put('plain', fetch('{target}clear-all', {{method: 'POST', mode: 'no-cors'}}).the
     chromium.wait(lambda: any("frame" in m["message"].lower() for m in chromium.console()),
                   "the refusal of the frame")
     assert proxy.get("/item/1").x_cache == "HIT"
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_where_tls_ends_in_front(larder, origin, trusted):
+    """The page's origin is https then; who says so must be trusted."""
+    conf = ("trusted_proxies 127.0.0.1\n" if trusted else "") + CONF
+    proxy = start_admin(larder, conf, origin=origin.url)[0]
+    fields = [("Host", "api.test"), ("Authorization", f"Bearer {TOKEN}"), ("X-Forwarded-Proto", "https"),
+              ("Origin", "https://api.test"), ("Sec-Fetch-Site", "same-origin")]
+    assert proxy.request("POST", "/ops/clear-all", fields).status == (200 if trusted else 403)

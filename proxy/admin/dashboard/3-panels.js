@@ -332,9 +332,12 @@ function showTop(top, onClear) {
 const requests = [];
 let logAll = false;
 
+/* Behind a route of the data port this page's own requests are among them. */
+const own = (r) => root !== '/' && String(r.path).startsWith(root);
+
 function showLog(log) {
   $('log').closest('section').hidden = !has('log');
-  requests.unshift(...((log && log.requests) || []).slice().reverse());
+  requests.unshift(...((log && log.requests) || []).filter((r) => !own(r)).reverse());
   requests.length = Math.min(requests.length, 400);
   const shown = requests.filter((r) => logAll || r.cache !== 'HIT').slice(0, 14);
   replace($('log'), shown.map((r) => el('li', {},

@@ -11,6 +11,7 @@ import re
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from .admin import Admin
 from .ports import free_port
 from .raw import fetch
 from .wait import eventually
@@ -28,8 +29,11 @@ class Figures:
     def __init__(self):
         self.port = free_port()
         self.conf = f"admin 127.0.0.1:{self.port} token={TOKEN}"
+        self._seen = False
 
     def get(self, target, status=200):
+        if not self._seen:  # the data port may be open a moment before the admin address
+            self._seen = eventually(Admin(self.port).accepts, 15, "the admin address is listened on")
         answer = fetch(self.port, "GET", target, {"Authorization": f"Bearer {TOKEN}"},
                        host=f"127.0.0.1:{self.port}", timeout=30)
         assert answer.status == status, answer
