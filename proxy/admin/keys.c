@@ -4,7 +4,7 @@
  * full, or after a second, and the cursor in it says where the next one begins.
  *
  * Cursors are texts for their maker only: "l1.SHARD.PLACE.SKIP", and for Redis
- * "l2.SLOT.CONNECTION.CURSOR.SKIP" (struct keys_scan_place).
+ * "l2.SLOT.CONNECTION.CURSOR.AFTER" (struct keys_scan_place).
  */
 #include "admin/keys.h"
 
@@ -143,7 +143,7 @@ static bool read_cursor(struct keys_page *page, const char *text)
     }
     page->l1 = false;
     return sscanf(text, "l2.%" SCNu64 ".%" SCNu64 ".%" SCNu64 ".%" SCNu64 "%n", &s->slot,
-                  &s->connection, &s->cursor, &s->skip, &end) == 4 &&
+                  &s->connection, &s->cursor, &s->after, &end) == 4 &&
            text[end] == '\0' && s->slot < REDIS_SLOTS && page->l2_too;
 }
 

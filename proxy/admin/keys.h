@@ -22,7 +22,7 @@ struct keys_scan_place {
     uint64_t slot;       /* of a cluster: the first one of the master that is scanned */
     uint64_t connection; /* that gave the cursor: it means nothing to another server … */
     uint64_t cursor;     /* … and this is it */
-    uint64_t skip;       /* names of its answer that were given out before */
+    uint64_t after;      /* hash of the name in its answer behind which it goes on; 0: all */
 };
 
 struct keys_page {

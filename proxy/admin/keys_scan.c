@@ -93,7 +93,7 @@ static void finish(struct scan *s, bool more)
     char cursor[100];
     keys_scan_stop(page);
     snprintf(cursor, sizeof(cursor), "l2.%" PRIu64 ".%" PRIu64 ".%" PRIu64 ".%" PRIu64, p->slot,
-             p->connection, p->cursor, p->skip);
+             p->connection, p->cursor, p->after);
     keys_page_end(page, more ? cursor : NULL);
 }
 
@@ -149,11 +149,29 @@ static void add_item(struct scan *s, const struct found *f)
     page->n++;
 }
 
+static uint64_t hash_of(const struct found *f)
+{
+    return entry_hash(str_from(f->key), STR(""));
+}
+
+/* The first name that was not given out by the page before. Names may have come and gone since;
+ * without that page's last one all of them come again. */
+static size_t first_new(const struct scan *s)
+{
+    uint64_t after = s->page->scan.after;
+    for (size_t i = 0; after != 0 && i < s->n; i++) {
+        if (hash_of(&s->list[i]) == after) {
+            return i + 1;
+        }
+    }
+    return 0;
+}
+
 /* The page takes what matches; the answer to the SCAN is complete. */
 static void take_answer(struct scan *s)
 {
     struct keys_page *page = s->page;
-    for (size_t i = (size_t)page->scan.skip; i < s->n; i++) {
+    for (size_t i = first_new(s); i < s->n; i++) {
         const struct found *f = &s->list[i];
         struct str name = name_of(s, f);
         bool ours = f->entry != NULL || f->large;
@@ -162,14 +180,14 @@ static void take_answer(struct scan *s)
             continue;
         }
         if (page->n == page->limit) {
-            page->scan.skip = i;
+            page->scan.after = i > 0 ? hash_of(&s->list[i - 1]) : 0;
             finish(s, true);
             return;
         }
         add_item(s, f);
     }
     page->scan.cursor = s->next;
-    page->scan.skip = 0;
+    page->scan.after = 0;
     go_on(s, s->next != 0);
 }
 
@@ -298,7 +316,7 @@ static void on_scanned(void *ctx, const struct redis_result *result)
     bool foreign = p->cursor != 0 && p->connection != result->connection;
     p->connection = result->connection;
     if (foreign) {
-        p->cursor = p->skip = 0;
+        p->cursor = p->after = 0;
         forget_list(s);
         go_on(s, true);
         return;

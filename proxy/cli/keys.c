@@ -195,7 +195,7 @@ static void show_facts(const struct cJSON *j)
     show_tier(j, "l1", "memory");
     show_tier(j, "l2", "redis");
     show_seconds(&v, member_number(j, "age_seconds"));
-    if (member_number(j, "ttl_seconds") > 0) {
+    if (str_eq(member_text(j, "state"), STR("fresh"))) {
         strbuf_add_str(&v, STR(", fresh for "));
         show_seconds(&v, member_number(j, "ttl_seconds"));
     }
@@ -204,8 +204,8 @@ static void show_facts(const struct cJSON *j)
     fact("size", &v);
     const struct cJSON *tag = member_first(j, "tags");
     for (; tag != NULL; tag = member_next(tag)) {
+        strbuf_add_str(&v, v.n > 0 ? STR(" ") : STR(""));
         show_text(&v, member_text(tag, ""));
-        strbuf_add_char(&v, ' ');
     }
     if (v.n > 0) {
         fact("tags", &v);

@@ -94,10 +94,10 @@ def test_a_slot_moves_in_between(larder, cluster, origin):
 def test_a_cursor_of_another_server(larder, cluster, origin):
     """Nothing can be taken from it: its master is read from the beginning."""
     proxy = filled(larder, cluster, origin, "three")
-    slot, _, cursor, skip = page(proxy, limit=1)["cursor"].split(".")[1:]
+    slot, _, cursor, after = page(proxy, limit=1)["cursor"].split(".")[1:]
     found, _ = pages(proxy, f"l2.{slot}.999999999.7.3")
     assert sorted(set(found)) == ALL
-    assert (slot, cursor) == ("0", "0") and int(skip) > 0
+    assert (slot, cursor) == ("0", "0") and int(after) > 0
 
 
 def test_a_master_is_away(larder, cluster, origin):

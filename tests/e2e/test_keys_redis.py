@@ -213,3 +213,22 @@ def test_behind_sentinel(larder, tmp_path, origin):
         assert one(a, "a:1", tier="l2")["tier"] == "l2"
     finally:
         group.stop()
+
+
+def test_names_that_go_in_between_cost_no_others(larder, redis, origin):
+    """Pages of one name each; what was given out is removed at once."""
+    a = node(larder, redis, origin)
+    wanted = {f"a:{i}" for i in range(20)}
+    for i in range(20):
+        a.get(f"/a/{i}")
+    stored(redis, *(f"shop:{name}" for name in wanted))
+    seen, query = [], {"tier": "l2", "limit": 1}
+    while True:
+        page = ask(a, "/keys?" + urllib.parse.urlencode(query))
+        seen += names(page["keys"])
+        if page["cursor"] is None:
+            break
+        if len(seen) > 1 and len(seen) % 2:  # not the last one: its place would be lost
+            redis.call("DEL", f"shop:{seen[-2]}")
+        query["cursor"] = page["cursor"]
+    assert set(seen) == wanted
