@@ -215,7 +215,7 @@ def end_node(c):
 
 
 def reload(c):
-    """Of one that runs; before it has said so, SIGHUP would end it."""
+    """Of one that has said that it runs: before main() the kernel would end it."""
     node = c.random.choice(c.nodes)
     if node.alive() and node.running():
         node.signal(signal.SIGHUP)
