@@ -301,6 +301,7 @@ static void wait_for_other(struct lease *l, msec_t ms)
         lease_finish(l, LEASE_NONE);
         return;
     }
+    l->overdue = false;
     l->over_at = now + (ms > 0 ? ms : 0) + SLACK_MS;
     l->quiet_at = now + l->quest.budget - l->spent;
     set_alarm(l);
@@ -315,7 +316,7 @@ static void on_wait_end(struct deadline *d)
     if (now >= l->until) {
         lease_finish(l, LEASE_NONE);
     } else if (now >= l->over_at) {
-        lease_count(&ls->counters->expired);
+        l->overdue = true; /* or it was renewed meanwhile */
         lease_try_again(l);
     } else if (now >= l->quiet_at) {
         lease_count(&ls->counters->silent);
@@ -403,6 +404,8 @@ static void got(struct lease *l, const struct redis_reply *fence)
     }
     if (l->other_n > 0) {
         lease_count(&l->set->counters->displaced);
+    } else if (l->overdue) {
+        lease_count(&l->set->counters->expired);
     }
     lease_finish(l, LEASE_GOT);
 }

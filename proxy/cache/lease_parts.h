@@ -39,6 +39,7 @@ struct lease {
     char other[64]; /* the same of a lease to be taken over; empty: none */
     size_t other_n;
     unsigned displaced, failures; /* attempts of their kind */
+    bool overdue;                 /* ASKING: because over_at has come */
     bool woken; /* ASKING: a wake came, perhaps before the answer that says to wait */
     uint64_t fence;
     unsigned writes;    /* entries being written */
