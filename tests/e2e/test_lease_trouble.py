@@ -5,10 +5,7 @@ import signal
 
 import pytest
 
-from lib.figures import Figures
-from lib.lease import conf as lease_conf
-from lib.lease import crowd, gated, serve, waited_for  # noqa: F401 - fixtures
-from lib.nodes import start_node
+from lib.lease import crowd, gated, serve, start_all, waited_for  # noqa: F401 - fixtures
 from lib.origin import answer
 from lib.swarm import Gate
 from lib.wait import eventually
@@ -160,10 +157,9 @@ def cut_off(larder, redis, faults):
     """Factory: (two nodes, the way of the first one to Redis, their figures). A lease that is
     lost would last longer than anybody here waits."""
     def start(origin, budget):
-        conf = lease_conf(budget, "lease_time=60s")
-        figures = [Figures(), Figures()]
-        return [start_node(larder, redis, conf, via=via, origin=origin.url, admin=f.conf)
-                for f, via in zip(figures, (faults, None))], faults, figures
+        nodes, figures = start_all(larder, redis, [faults, None], origin=origin.url, budget=budget,
+                                   options="lease_time=60s")
+        return nodes, faults, figures
     return start
 
 

@@ -11,11 +11,13 @@ serve and crowd are fixtures: import them where they are used.
 
 import pytest
 
-from .nodes import start_nodes
+from .figures import Figures
+from .nodes import acquainted, start_node
 from .swarm import Gate, QuickOrigin, Swarm, get, raise_fd_limit
 from .wait import eventually
 
 CONF = """
+%ADMIN%
 workers 2
 log off
 redis %REDIS% prefix=shop budget=%BUDGET% %OPTIONS%
@@ -29,9 +31,14 @@ route POST /a/{id} { invalidate a:{id} }
 """
 
 
-def conf(budget, options=""):
-    """For nodes that are started one by one, with an `admin` each."""
-    return "%ADMIN%" + CONF.replace("%BUDGET%", budget).replace("%OPTIONS%", options)
+def start_all(larder, redis, ways, **values):
+    """A node for each of these ways to Redis (a lib.redis.FaultProxy or None) and their figures;
+    they know each other."""
+    figures = [Figures() for _ in ways]
+    nodes = [start_node(larder, redis, CONF, via=via, admin=f.conf, **values)
+             for f, via in zip(figures, ways)]
+    acquainted(figures)
+    return nodes, figures
 
 
 class Crowd:
@@ -72,11 +79,12 @@ def serve(larder, redis):
     """Factory: serve(respond, nodes=2) -> (nodes, origin)."""
     origins = []
 
-    def start(respond, nodes=2, options="", conf=CONF, budget="5s"):
+    def start(respond, nodes=2, options=""):
         raise_fd_limit()
         origins.append(QuickOrigin(respond))
-        return start_nodes(larder, redis, nodes, conf, origin=origins[-1].url,
-                           options=options, budget=budget), origins[-1]
+        started, _ = start_all(larder, redis, [None] * nodes, origin=origins[-1].url, budget="5s",
+                               options=options)
+        return started, origins[-1]
 
     yield start
     for origin in origins:

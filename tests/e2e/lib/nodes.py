@@ -23,6 +23,14 @@ def start_nodes(larder, redis, n, conf, **values):
     return [start_node(larder, redis, conf, **values) for _ in range(n)]
 
 
+def acquainted(figures):
+    """Waits until each of these nodes (their lib.figures.Figures) knows whether it is alone: then it
+    takes no leases."""
+    alone = len(figures) == 1
+    eventually(lambda: all(f.json("/stats")["journal"]["alone"] == alone for f in figures), 15,
+               "the nodes know each other")
+
+
 def registered(redis, prefix="shop"):
     """Ids of the nodes that are alive."""
     return set(redis.call("ZRANGE", f"{{{prefix}}}:nodes", 0, -1))
