@@ -8,10 +8,10 @@
  *
  * Of another epoch nothing better can be said, not even when this node has applied the record
  * itself before its epoch moved. Epochs overlap: while the old master still took the write, a
- * third node may have followed the new one already, and what it fetched before the write bears a
- * stamp of the new epoch. That entry is valid here until the writer's node has told its last
- * records again, and nobody can know whether it has. Nor may the answer of a bypass carry a newer
- * position instead: it would vouch for the same entry on the next node.
+ * third node may have followed the new one already, and what it fetched before the write bears
+ * a stamp of the new epoch. That entry is valid here until the writer's node has told its last
+ * records again, and nobody can know whether it has. Nor may the answer of a bypass carry a
+ * newer position instead: it would vouch for the same entry on the next node.
  */
 #include "flow/node.h"
 #include "flow/redis_tier.h"
