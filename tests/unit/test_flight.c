@@ -111,6 +111,35 @@ static void test_no_way_in(void **state)
     flight_unref(f);
 }
 
+/* What is only looked at has no reader more, and nobody is woken. */
+static void test_peek(void **state)
+{
+    struct world *w = *state;
+    struct probe a = {0};
+    struct flight_facts facts;
+    struct flight_key key = key_of("GET /a");
+    assert_false(flight_peek(w->table, &key, 1000, &facts));
+    struct flight *f = lead(w, "GET /a", &a);
+    flight_hold(f);
+    assert_true(flight_peek(w->table, &key, 1000, &facts));
+    assert_true(facts.held && facts.since == 0 && facts.readers == 1 && facts.length == 0);
+    struct stamp stamp = journal_stamp(w->journal);
+    flight_begin(f, &stamp, 1000);
+    publish(f, -1, "");
+    append(f, 5);
+    assert_true(flight_peek(w->table, &key, 1120, &facts));
+    assert_true(!facts.held && facts.since == 120 && facts.readers == 1 && facts.length == 5);
+    key.scope = 7;
+    assert_false(flight_peek(w->table, &key, 1120, &facts));
+    key = key_of("GET /a");
+    assert_int_equal(flight_readers(f), 1);
+    flight_overflow(f); /* nobody can join any more */
+    assert_false(flight_peek(w->table, &key, 1120, &facts));
+    flight_leave(&a.r);
+    finish(f, FLIGHT_DONE);
+    assert_false(flight_peek(w->table, &key, 1120, &facts));
+}
+
 static void test_unlist(void **state)
 {
     struct world *w = *state;
@@ -718,6 +747,7 @@ int main(void)
         TEST(test_keys),
         TEST(test_ended_is_not_joined),
         TEST(test_no_way_in),
+        TEST(test_peek),
         TEST(test_unlist),
         TEST(test_alone),
         TEST(test_read_while_filling),
