@@ -4,7 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from lib.explaining import ADMIN, explain
-from lib.lease import CONF, gated, serve  # noqa: F401 - fixture
+from lib.lease import gated
 from lib.nodes import start_node
 from lib.origin import Wait, answer
 from lib.ports import free_port
@@ -19,6 +19,14 @@ upstream main %ORIGIN%
 defaults { upstream main }
 route GET /a/{id} { scope public; key a:{id}; ttl 60s }
 route GET /s/{id} { scope public; key s:{id}; ttl 50ms force; stale 1h }
+"""
+
+LEASES = ADMIN + """
+workers 2
+redis %REDIS% prefix=shop budget=5s
+upstream main %ORIGIN% max_fails=0
+defaults { upstream main; timeout connect=10s first_byte=20s; retry 0 }
+route GET /a/{id} { scope public; key a:{id}; ttl 60s }
 """
 
 
@@ -76,8 +84,8 @@ def test_the_lease_of_another_node(larder, redis):
     respond, gate = gated(answer(200, b"body"))
     origin = QuickOrigin(respond)
     try:
-        a, b = (start_node(larder, redis, ADMIN + CONF, origin=origin.url, options="",
-                           budget="5s", admin=free_port()) for _ in range(2))
+        a, b = (start_node(larder, redis, LEASES, origin=origin.url, admin=free_port())
+                for _ in range(2))
         eventually(lambda: explain(b, "/a/9")["lease"] == {"state": "none"}, 15, "both are known")
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(a.get, "/a/1")
