@@ -358,7 +358,8 @@ static void take_up(struct journal_link *l, struct outbox_item *it)
         make_pending(l, it);
         return;
     }
-    deadline_set(l->loop, &it->deadline, l->options.budget);
+    msec_t left = l->options.budget - it->spent;
+    deadline_set(l->loop, &it->deadline, left > 0 ? left : 0);
     append_flush(l);
     if (it->state == OUTBOX_QUEUED && !redis_ready(l->redis, REDIS_JOURNAL)) {
         make_pending(l, it);
@@ -387,6 +388,7 @@ void append_own(struct journal_link *l, struct str wire, struct str mid)
 struct append_more {
     bool watched;
     uint64_t intent;
+    msec_t spent;
 };
 
 static struct journal_append *append(struct journal_link *l, struct loop *loop,
@@ -401,6 +403,7 @@ static struct journal_append *append(struct journal_link *l, struct loop *loop,
     it->asker = a;
     it->watched = more.watched;
     it->intent = more.intent;
+    it->spent = more.spent;
     journal_wire_encode(records, n, &it->wire);
     loop_post(l->loop, &it->mail);
     return a;
@@ -421,10 +424,12 @@ struct journal_append *journal_link_append_watched(struct journal_link *l, struc
 }
 
 struct journal_append *journal_intent_commit(struct journal_link *l, struct loop *loop,
-                                             uint64_t intent, const struct record *records,
-                                             size_t n, journal_append_fn *done, void *ctx)
+                                             uint64_t intent, msec_t spent,
+                                             const struct record *records, size_t n,
+                                             journal_append_fn *done, void *ctx)
 {
-    return append(l, loop, records, n, (struct append_more){.intent = intent}, done, ctx);
+    const struct append_more more = {.intent = intent, .spent = spent};
+    return append(l, loop, records, n, more, done, ctx);
 }
 
 void append_init(struct journal_link *l)

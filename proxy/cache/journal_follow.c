@@ -65,6 +65,14 @@ static struct str field_value(const struct redis_reply *fields, struct str name)
     return STR_NULL;
 }
 
+static void look_for_intent(struct journal_link *l, struct str id,
+                            const struct redis_reply *fields)
+{
+    if (fields->n_items > PLAIN_ITEMS) {
+        intent_seen(l, id, field_value(fields, STR("i")), field_value(fields, STR("c")));
+    }
+}
+
 /* Applies one entry. False at a gap: a record that nobody here has seen. */
 static bool apply_entry(struct journal_link *l, struct str id, const struct redis_reply *fields)
 {
@@ -83,9 +91,7 @@ static bool apply_entry(struct journal_link *l, struct str id, const struct redi
     memcpy(l->cursor, id.p, id.n);
     l->cursor[id.n] = '\0';
     l->last_seq = seq;
-    if (fields->n_items > PLAIN_ITEMS) {
-        intent_seen(l, id, field_value(fields, STR("i")), field_value(fields, STR("c")));
-    }
+    look_for_intent(l, id, fields);
     struct str mark = field_value(fields, STR("m"));
     if (mark.n > 0 && mark.p[mark.n - 1] == MARK_WATCHED) {
         mark.n--;
@@ -96,6 +102,21 @@ static bool apply_entry(struct journal_link *l, struct str id, const struct redi
         /* Somebody else is there, whatever the last count said. */
         atomic_store_explicit(&l->nodes, 2, memory_order_release);
     }
+    return true;
+}
+
+/* An entry of a stream: [id, [field, value, …]]. False when it makes no sense. */
+static bool parse_entry(const struct redis_reply *list, size_t i, struct str *id,
+                        const struct redis_reply **fields)
+{
+    const struct redis_reply *entry = redis_reply_item(list, i, REDIS_ARRAY);
+    const struct redis_reply *text =
+        entry != NULL ? redis_reply_item(entry, 0, REDIS_STRING) : NULL;
+    *fields = entry != NULL ? redis_reply_item(entry, 1, REDIS_ARRAY) : NULL;
+    if (text == NULL || *fields == NULL) {
+        return false;
+    }
+    *id = text->text;
     return true;
 }
 
@@ -113,16 +134,25 @@ static bool apply_reply(struct journal_link *l, const struct redis_reply *reply,
         return false;
     }
     for (size_t i = 0; i < entries->n_items; i++) {
-        const struct redis_reply *entry = redis_reply_item(entries, i, REDIS_ARRAY);
-        const struct redis_reply *id =
-            entry != NULL ? redis_reply_item(entry, 0, REDIS_STRING) : NULL;
-        const struct redis_reply *fields =
-            entry != NULL ? redis_reply_item(entry, 1, REDIS_ARRAY) : NULL;
-        if (id == NULL || fields == NULL || !apply_entry(l, id->text, fields)) {
+        const struct redis_reply *fields;
+        struct str id;
+        if (!parse_entry(entries, i, &id, &fields) || !apply_entry(l, id, fields)) {
             return false;
         }
     }
     *count = entries->n_items;
+    return true;
+}
+
+bool follow_older(struct journal_link *l, const struct redis_reply *entries, struct str *last)
+{
+    for (size_t i = 0; i < entries->n_items; i++) {
+        const struct redis_reply *fields;
+        if (!parse_entry(entries, i, last, &fields)) {
+            return false;
+        }
+        look_for_intent(l, *last, fields);
+    }
     return true;
 }
 

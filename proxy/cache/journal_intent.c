@@ -18,6 +18,7 @@
 
 #define CLOSING_MAX 1000  /* ends kept until they can be told; more are healed */
 #define SLACK_MS    100   /* most that a node leaves to the others before it heals */
+#define AGAIN_MS    20    /* before the next look at what is due, but may have been ended */
 #define UNREAD_MS   60000 /* deadline of what cannot be read */
 
 /* A write of this node that was announced, or is to be. */
@@ -58,6 +59,13 @@ static msec_t redis_now(const struct journal_link *l)
     return clock_monotonic() + l->intents.ahead;
 }
 
+/* What Redis's clock showed when the last read was sent that brought all there was: who ended
+ * his intent before that has done so here too. */
+static msec_t known_until(const struct journal_link *l)
+{
+    return l->newest_at != 0 ? l->newest_at + l->intents.ahead : 0;
+}
+
 static void arm(struct journal_link *l)
 {
     struct link_intents *li = &l->intents;
@@ -67,7 +75,7 @@ static void arm(struct journal_link *l)
         return;
     }
     msec_t wait = due + li->slack - redis_now(l);
-    deadline_set(l->loop, &li->heal, wait > 0 ? wait : 0);
+    deadline_set(l->loop, &li->heal, wait > AGAIN_MS ? wait : AGAIN_MS);
 }
 
 void intent_clock(struct journal_link *l, msec_t now)
@@ -364,7 +372,7 @@ void intent_seen(struct journal_link *l, struct str id, struct str announced, st
 static void heal(struct journal_link *l)
 {
     struct intents *open = &l->intents.open;
-    msec_t now = redis_now(l) - l->intents.slack;
+    msec_t now = known_until(l) - l->intents.slack;
     size_t n = 0;
     if (intents_take_all(open, now)) {
         append_own(l, STR("ah0:"), STR(""));
@@ -463,6 +471,11 @@ uint64_t journal_intent_open(struct journal_link *l, struct loop *loop,
     own->asker = asker_new(loop, done, ctx);
     add_mid(l, own->number, &mid);
     journal_wire_encode(call->records, call->n, &records);
+    if (records.n > INTENT_BYTES) {
+        const struct record all = {.kind = RECORD_ALL};
+        records.n = 0;
+        journal_wire_encode(&all, 1, &records);
+    }
     const struct journal_intent intent = {
         .mid = strbuf_str(&mid), .deadline = call->deadline, .records = strbuf_str(&records)};
     journal_wire_encode_intent(&intent, &own->value);

@@ -26,6 +26,7 @@
 #include "cache/journal_link.h"
 
 #define INTENTS_OWN_MAX 10000u /* announced by this node at a time; no more are */
+#define INTENT_BYTES    8192u  /* of its records, encoded; more are announced as all */
 
 /* What is announced. */
 struct intent_call {
@@ -45,10 +46,12 @@ uint64_t journal_intent_open(struct journal_link *l, struct loop *loop,
                              const struct intent_call *call, journal_append_fn *done, void *ctx,
                              struct journal_append **handle);
 
-/* The write was answered: as journal_link_append(), with the end of the intent in one. */
+/* The write was answered: as journal_link_append(), with the end of the intent in one. spent:
+ * of the link's budget, for the announcement. */
 struct journal_append *journal_intent_commit(struct journal_link *l, struct loop *loop,
-                                             uint64_t intent, const struct record *records,
-                                             size_t n, journal_append_fn *done, void *ctx);
+                                             uint64_t intent, msec_t spent,
+                                             const struct record *records, size_t n,
+                                             journal_append_fn *done, void *ctx);
 
 /* There is nothing to invalidate. Nobody waits for it: many ends go into the stream together,
  * and one that is lost is healed. */

@@ -37,6 +37,7 @@ struct journal_link_options {
     msec_t max_lag;       /* without proof of being current for longer: uncertain */
     msec_t horizon;       /* records older than this (Redis's clock) may be trimmed */
     uint64_t max_records; /* and over this many */
+    msec_t lookback; /* longest deadline of an intent (journal_intent); 0: there are none */
     struct str site; /* what the deployment calls itself (flow/redis_site); empty: nothing */
     struct str state_dir; /* for the outbox; empty: in memory only */
 };

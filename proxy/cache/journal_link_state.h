@@ -97,6 +97,8 @@ struct journal_link {
     char epoch[17];      /* id, hex; empty: none yet */
     uint64_t epoch_n;    /* how many there have been */
     char cursor[48];     /* stream id of the last entry read */
+    char older[48];      /* SYNCING: entries behind this id and up to … */
+    char older_end[48];  /* … this one are to be looked through for intents; empty: none */
     uint64_t last_seq;   /* its number */
     uint64_t passed;     /* records up to this one were trimmed before they could be read */
     uint64_t newest;     /* number of the newest record when that was last looked at … */
@@ -156,6 +158,10 @@ void link_check_closing(struct journal_link *l);
 void sync_start(struct journal_link *l);
 
 /* ---- journal_follow.c -------------------------------------------------------------------- */
+
+/* Looks through entries from before the epoch, for intents; *last: the id of the last one.
+ * False when they make no sense. */
+bool follow_older(struct journal_link *l, const struct redis_reply *entries, struct str *last);
 
 /* One read, with the epoch right behind it; goes on by itself until link_down(). */
 void follow_turn(struct journal_link *l);

@@ -51,7 +51,8 @@ struct outbox_item {
     uint64_t behind;      /* the last record that had been read by then: its number is larger */
     uint64_t seq;         /* SENT, LISTED: its number in the stream */
     bool watched;         /* who applies it is asked to say so at once */
-    uint64_t intent;      /* of this node, that it ends; 0: none */
+    uint64_t intent;      /* of this node, that it ends; 0: none … */
+    msec_t spent;         /* … and what of the budget its announcement took */
     struct strbuf closes; /* mid of the intent that it ends; empty: none */
     msec_t listed;        /* LISTED: monotonic time at which it was read back */
 };

@@ -2,12 +2,15 @@
  * Finding out which epoch there is and where to read on. Runs on the connection of the reads
  * that follow, so that both speak to one server; a new connection is a new sync.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "cache/journal_link_state.h"
 #include "cache/journal_scripts.h"
+
+#define OLDER_COUNT 512 /* entries of one XRANGE */
 
 /* A copy with a NUL; false when it does not fit or holds one. */
 static bool copy_text(char *out, size_t cap, struct str s)
@@ -45,6 +48,20 @@ static void take_up(struct journal_link *l, const char *id, uint64_t first)
     }
 }
 
+/* What was announced shortly before the epoch began may still be open. */
+static void look_back(struct journal_link *l, const char *from)
+{
+    uint64_t at = 0;
+    (void)str_to_u64(str_make(from, str_index(str_from(from), '-')), UINT64_MAX, &at);
+    l->older_end[0] = '\0';
+    if (l->options.lookback > 0 && at > 0) {
+        uint64_t back = (uint64_t)l->options.lookback;
+        snprintf(l->older, sizeof(l->older), "%llu-0",
+                 (unsigned long long)(at > back ? at - back : 0));
+        memcpy(l->older_end, from, strlen(from) + 1);
+    }
+}
+
 /* Takes up what the script said; false when it makes no sense. */
 static bool take_sync(struct journal_link *l, const struct redis_reply *reply)
 {
@@ -66,8 +83,57 @@ static bool take_sync(struct journal_link *l, const struct redis_reply *reply)
     if (!same || (uint64_t)first->integer > l->last_seq + 1) {
         memcpy(l->cursor, start, sizeof(start));
         take_up(l, epoch, (uint64_t)first->integer);
+        if (!same) {
+            look_back(l, start);
+        }
     }
     return true;
+}
+
+static void catch_up(struct journal_link *l);
+
+static void on_older(void *ctx, const struct redis_result *result)
+{
+    struct journal_link *l = ctx;
+    struct str last;
+    l->slots[SLOT_SYNC] = NULL;
+    if (result->outcome != REDIS_ANSWERED || result->connection != l->connection) {
+        link_down(l, link_why(result));
+        return;
+    }
+    const struct redis_reply *entries = result->reply;
+    if (entries->type != REDIS_ARRAY || !follow_older(l, entries, &last)) {
+        link_down(l, "a reply that makes no sense");
+        return;
+    }
+    if (entries->n_items < OLDER_COUNT || !copy_text(l->older, sizeof(l->older), last)) {
+        l->older_end[0] = '\0';
+    }
+    catch_up(l);
+}
+
+/* From the sync on: first what is older than the epoch. */
+static void catch_up(struct journal_link *l)
+{
+    char count[20], behind[1 + sizeof(l->older)];
+    if (l->older_end[0] == '\0') {
+        l->state = LINK_CATCHING_UP;
+        follow_turn(l);
+        return;
+    }
+    snprintf(behind, sizeof(behind), "(%s", l->older);
+    const struct segment argv[] = {
+        REDIS_ARG("XRANGE"), redis_arg(l->key_stream),
+        link_text(behind),   link_text(l->older_end),
+        REDIS_ARG("COUNT"),  redis_arg(str_make(count, u64_to_dec(OLDER_COUNT, count)))};
+    const struct redis_call call = {.role = REDIS_FOLLOW,
+                                    .argv = argv,
+                                    .argc = sizeof(argv) / sizeof(argv[0]),
+                                    .key = 1,
+                                    .timeout = COMMAND_MS,
+                                    .done = on_older,
+                                    .ctx = l};
+    link_send(l, SLOT_SYNC, &call);
 }
 
 static void on_sync(void *ctx, const struct redis_result *result)
@@ -86,8 +152,7 @@ static void on_sync(void *ctx, const struct redis_result *result)
     l->registered_at = 0;
     l->replicas = 0;
     l->mastered = 0;
-    l->state = LINK_CATCHING_UP;
-    follow_turn(l);
+    catch_up(l);
 }
 
 void sync_start(struct journal_link *l)

@@ -26,6 +26,7 @@ static void on_announced(void *ctx, enum append_outcome outcome)
 {
     struct request *rq = ctx;
     rq->announcing = NULL;
+    rq->redis_spent = rq->worker->loop->now - rq->asked_at;
     if (outcome == APPEND_PENDING &&
         redis_tier_settings(rq->worker->node->redis)->intent == INTENT_STRICT) {
         refuse(rq);
@@ -50,6 +51,7 @@ bool intent_begin(struct request *rq)
                                      .n = n,
                                      .deadline = rq->route->intent_deadline,
                                      .renew = rq->route->intent_renew};
+    rq->asked_at = rq->worker->loop->now;
     rq->intent =
         journal_intent_open(link, rq->worker->loop, &call, on_announced, rq, &rq->announcing);
     return true;

@@ -210,8 +210,8 @@ static void record_all(struct request *rq, const struct records *rs)
         return;
     }
     if (rq->intent != 0) {
-        rq->append =
-            journal_intent_commit(link, w->loop, rq->intent, rs->list, rs->n, on_appended, rq);
+        rq->append = journal_intent_commit(link, w->loop, rq->intent, rq->redis_spent, rs->list,
+                                           rs->n, on_appended, rq);
         rq->intent = 0;
     } else {
         rq->append = journal_link_append(link, w->loop, rs->list, rs->n, on_appended, rq);

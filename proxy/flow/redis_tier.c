@@ -52,6 +52,21 @@ static struct redis_options options_of(const struct redis_tier *t)
     };
 }
 
+/* The longest time that an announced write may have; 0: none is announced. */
+static msec_t longest_intent(const struct settings *s)
+{
+    msec_t longest = 0;
+    for (size_t i = 0; i < s->n_sites; i++) {
+        const struct site_settings *site = &s->sites[i];
+        for (size_t k = 0; k <= site->n_routes; k++) {
+            const struct route_settings *r =
+                k < site->n_routes ? &site->routes[k] : &site->fallback;
+            longest = r->intent_deadline > longest ? r->intent_deadline : longest;
+        }
+    }
+    return longest;
+}
+
 struct redis_tier *redis_tier_new(struct settings *settings, struct journal *journal,
                                   struct resolver *resolver, char *error, size_t cap)
 {
@@ -79,6 +94,7 @@ struct redis_tier *redis_tier_new(struct settings *settings, struct journal *jou
         .max_lag = rs->max_lag,
         .horizon = HORIZON_MS,
         .max_records = rs->max_records,
+        .lookback = longest_intent(settings),
         .state_dir = settings->state_dir,
     };
     t->link = journal_link_new(journal, &lo);

@@ -51,6 +51,7 @@ static inline void case_init(struct journal_case *k, const char *url)
         .max_lag = MAX_LAG_MS,
         .horizon = 3600000,
         .max_records = 1000000,
+        .lookback = 60000,
     };
 }
 

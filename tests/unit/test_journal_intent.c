@@ -72,7 +72,7 @@ static void commit(struct node *n, uint64_t intent, const char *glob)
 {
     const struct record r = {.kind = RECORD_GLOB, .text = str_from(glob)};
     struct ends e = {0};
-    (void)journal_intent_commit(n->l, k.loop, intent, &r, 1, ends_count, &e);
+    (void)journal_intent_commit(n->l, k.loop, intent, 0, &r, 1, ends_count, &e);
     RUN_UNTIL(&k, e.done + e.pending == 1);
     assert_int_equal(e.done, 1);
 }
@@ -184,7 +184,7 @@ static void test_not_without_redis(void **state)
     const struct record r = {.kind = RECORD_GLOB, .text = STR("y:*")};
     struct ends e = {0};
     n = announced(&a, "y:*", NEVER_MS, NEVER_MS, APPEND_PENDING);
-    (void)journal_intent_commit(a.l, k.loop, n, &r, 1, ends_count, &e);
+    (void)journal_intent_commit(a.l, k.loop, n, 0, &r, 1, ends_count, &e);
     RUN_UNTIL(&k, e.pending == 1);
     assert_int_equal(node_verdict(&a, &s, "y:1"), JOURNAL_INVALID);
 }
@@ -208,6 +208,43 @@ static void test_too_many_of_its_own(void **state)
     struct stamp s = journal_stamp(a.j);
     commit(&a, last, "x:*");
     assert_int_equal(node_verdict(&a, &s, "x:1"), JOURNAL_INVALID);
+}
+
+/* What is too long to be kept in thousands of copies is announced as all. */
+static void test_a_long_one_is_all(void **state)
+{
+    (void)state;
+    char name[300];
+    struct record many[64];
+    struct ends e = {0};
+    struct journal_append *handle;
+    memset(name, 'x', sizeof(name));
+    for (size_t i = 0; i < 64; i++) {
+        many[i] = (struct record){.kind = RECORD_NAME, .text = str_make(name, sizeof(name))};
+    }
+    const struct intent_call call = {many, 64, NEVER_MS, NEVER_MS};
+    node_start(&k, &a);
+    RUN_UNTIL(&k, node_certain(&a));
+    uint64_t n = journal_intent_open(a.l, k.loop, &call, ends_count, &e, &handle);
+    RUN_UNTIL(&k, e.done == 1 && node_stats(&a).intents == 1);
+    assert_true(str_eq(open_intent_records(a.l->intents.open.first), STR("ah0:")));
+    journal_intent_close(a.l, n);
+}
+
+/* A node that was stopped for longer than the deadline reads what happened before it judges. */
+static void test_what_was_ended_meanwhile_is_not_healed(void **state)
+{
+    (void)state;
+    node_start_two(&k, &a, &b);
+    uint64_t n = announced(&a, "x:*", 300, NEVER_MS, APPEND_DONE);
+    RUN_UNTIL(&k, node_stats(&b).intents == 1);
+    brake(&b, &dead);
+    commit(&a, n, "x:*");
+    case_run_for(&k, 500);
+    release(&dead);
+    RUN_UNTIL(&k, node_stats(&b).intents == 0);
+    RUN_UNTIL(&k, node_level(&a, &b));
+    assert_int_equal(node_stats(&b).healed, 0);
 }
 
 /* ---- healing ----------------------------------------------------------------------------- */
@@ -247,7 +284,7 @@ static void test_healed_after_a_restart(void **state)
     RUN_UNTIL(&k, node_stats(&b).intents == 0 && node_certain(&b));
     struct stamp asked = journal_stamp(b.j);
     journal_adopt_stamp(b.j, &before, &asked);
-    assert_int_equal(node_verdict(&b, &before, "x:1"), JOURNAL_INVALID);
+    RUN_UNTIL(&k, node_verdict(&b, &before, "x:1") == JOURNAL_INVALID);
     assert_int_equal(node_verdict(&b, &before, "y:1"), JOURNAL_VALID);
     assert_int_equal(node_verdict(&b, &before, "z:1"), JOURNAL_INVALID);
     release(&dead);
@@ -330,7 +367,7 @@ static void test_on_the_clock_of_redis(void **state)
     RUN_UNTIL(&k, node_certain(&a) && node_stats(&a).intents == 1);
     struct stamp asked = journal_stamp(a.j);
     journal_adopt_stamp(a.j, &s, &asked);
-    assert_int_equal(node_verdict(&a, &s, "x:1"), JOURNAL_INVALID);
+    RUN_UNTIL(&k, node_verdict(&a, &s, "x:1") == JOURNAL_INVALID);
     assert_int_not_equal(node_verdict(&a, &s, "y:1"), JOURNAL_INVALID);
 }
 
@@ -397,6 +434,32 @@ static void test_announced_again_in_a_new_epoch(void **state)
     release(&dead);
 }
 
+/* Announced in an epoch that ended before this node knew of it: it looks back, page by page. */
+static void test_announced_before_the_epoch(void **state)
+{
+    (void)state;
+    struct ends e = {0};
+    node_start(&k, &a);
+    RUN_UNTIL(&k, node_certain(&a));
+    (void)announced(&a, "x:*", 3000, NEVER_MS, APPEND_DONE);
+    uint64_t ended = announced(&a, "y:*", 3000, NEVER_MS, APPEND_DONE);
+    for (unsigned i = 0; i < 1200; i++) {
+        append_glob(&k, &a, "z:*", &e);
+    }
+    commit(&a, ended, "z:*");
+    RUN_UNTIL(&k, e.done == 1200);
+    die(&a);
+    real_order(server.port, "DEL {shop}:epoch", ":1");
+    node_start(&k, &b);
+    RUN_UNTIL(&k, node_certain(&b));
+    assert_int_not_equal(epoch_of(&b), epoch_of(&a));
+    assert_int_equal(node_stats(&b).intents, 1);
+    struct stamp s = journal_stamp(b.j);
+    RUN_UNTIL(&k, node_verdict(&b, &s, "x:1") == JOURNAL_INVALID);
+    assert_int_equal(node_verdict(&b, &s, "y:1"), JOURNAL_VALID);
+    release(&dead);
+}
+
 /* The end of a node that still has ends to tell. */
 static void test_ends_are_told_at_the_end(void **state)
 {
@@ -419,6 +482,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_cancelled, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_without_redis, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_many_of_its_own, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_long_one_is_all, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_was_ended_meanwhile_is_not_healed, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_healed_by_another_node, setup, teardown),
         cmocka_unit_test_setup_teardown(test_healed_after_a_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(test_renewed, setup, teardown),
@@ -428,6 +494,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_not_understood, setup, teardown),
         cmocka_unit_test_setup_teardown(test_outlives_an_epoch, setup, teardown),
         cmocka_unit_test_setup_teardown(test_announced_again_in_a_new_epoch, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_announced_before_the_epoch, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ends_are_told_at_the_end, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
