@@ -14,7 +14,12 @@ enum { A, B, NODES };
 enum { OLD, NEW, MASTERS }; /* servers: before and after the failover */
 enum { READERS = 2, FILLER = READERS, PROCESSES };
 enum { BLOCK = 4, STREAM_MAX = 8 };
-enum { BARRIER, W, OTHER }; /* records: one that matches, one that does not */
+enum {
+    BARRIER,
+    W,
+    OTHER,
+    INTENT
+}; /* records: one that matches, one that does not; an intent */
 
 struct stamp {
     uint8_t epoch, seq, local;
@@ -45,10 +50,19 @@ struct node {
     uint8_t hit;                       /* position of the newest record that matches; 0: none */
     uint8_t waiting;                   /* applied here, not known to be in the stream */
     uint8_t proven; /* version of the newest write DONE when this node was last current */
+    uint8_t dead;   /* A */
+    uint8_t intent; /* B: what it knows of A's */
     struct entry l1;
 };
 
-enum writer_at { WRITER_START, WRITER_WAITS, WRITER_END };
+enum known_intent {
+    INTENT_NONE,
+    INTENT_OPEN,
+    INTENT_HEALING, /* its record was appended here … */
+    INTENT_HEALED,  /* … and read back */
+};
+
+enum writer_at { WRITER_START, WRITER_FORWARDED, WRITER_WAITS, WRITER_END };
 enum reader_at {
     READ_START,
     READ_ASK,
@@ -81,6 +95,9 @@ struct state {
     uint8_t acked;  /* version acknowledged to the writer, on A */
     uint8_t done;   /* … as known to all */
     uint8_t epochs; /* ids given */
+    uint8_t again;  /* A is to announce its write in this epoch too */
+    uint8_t gone;   /* the intent was lost with a master, before B had read it and before the
+                       backend committed: nobody but A knows of it */
 };
 
 /* One search. */
@@ -255,13 +272,87 @@ static void settle(struct state *st)
     st->done = 1;
 }
 
+static bool is_there(const struct search *s, const struct state *st, uint8_t server)
+{
+    return server == NEW || st->failed_over != HAPPENED || s->setup.redis == REDIS_FAILS_OVER;
+}
+
+/* The append script, for one who follows the epoch of node n; false when it refuses. */
+static bool append_to(const struct search *s, struct state *st, uint8_t server,
+                      const struct node *n, uint8_t record)
+{
+    struct server *m = &st->server[server];
+    if (!n->synced || !is_there(s, st, server) || m->epoch != n->epoch ||
+        m->seq == STREAM_MAX) {
+        return false;
+    }
+    m->record[m->seq++] = record;
+    return true;
+}
+
+/* A announces a write (strict: or refuses it) and forwards it. It cannot die before, or the
+ * backend would never see the write. */
+static void forward_step(struct search *s)
+{
+    struct state st = *s->from;
+    if (st.writer != WRITER_START) {
+        return;
+    }
+    if (s->setup.intent && s->setup.bug == BUG_ANNOUNCE_LATE) {
+        st.again = 1;
+    } else if (s->setup.intent && !append_to(s, &st, st.node[A].appends, &st.node[A], INTENT)) {
+        return;
+    } else {
+        /* A master that was given up takes it: until A knows, nobody else can. */
+        st.gone = st.failed_over == HAPPENED && st.node[A].appends == OLD;
+    }
+    st.writer = WRITER_FORWARDED;
+    reach(s, &st, s->setup.intent ? "A announces a write, forwards it" : "A forwards a write");
+}
+
+/* In a new epoch. */
+static void announce_step(struct search *s)
+{
+    struct state st = *s->from;
+    if (!st.again || st.node[A].dead) {
+        return;
+    }
+    if (s->setup.bug != BUG_NOT_ANNOUNCED_AGAIN &&
+        !append_to(s, &st, st.node[A].appends, &st.node[A], INTENT)) {
+        return;
+    }
+    st.again = st.gone = 0;
+    reach(s, &st, "A announces its write again");
+}
+
+static void death_step(struct search *s)
+{
+    struct state st = *s->from;
+    if (!s->setup.dies || st.node[A].dead ||
+        (st.writer != WRITER_FORWARDED && st.writer != WRITER_WAITS)) {
+        return;
+    }
+    st.node[A] = (struct node){.dead = 1};
+    st.item = ITEM_NONE;
+    st.again = 0;
+    st.writer = st.writer == WRITER_WAITS ? WRITER_END : WRITER_FORWARDED;
+    for (size_t i = 0; i < PROCESSES; i++) {
+        if (st.reader[i].node == A) {
+            st.reader[i] = (struct reader){.at = READ_END};
+        }
+    }
+    reach(s, &st, "A dies");
+}
+
 static void writer_steps(struct search *s)
 {
     struct state st = *s->from;
-    if (st.writer == WRITER_START) {
+    bool plain = !s->setup.dies && !s->setup.intent;
+    if (st.writer == (plain ? WRITER_START : WRITER_FORWARDED)) {
+        bool dead = st.node[A].dead;
         st.origin = 1;
-        st.writer = WRITER_WAITS;
-        st.item = ITEM_QUEUED;
+        st.writer = dead ? WRITER_END : WRITER_WAITS;
+        st.item = dead ? ITEM_NONE : ITEM_QUEUED;
         reach(s, &st, "the backend commits a write, A is asked to invalidate");
     } else if (st.writer == WRITER_WAITS && st.item != ITEM_NONE) {
         make_pending(s, &st);
@@ -269,27 +360,22 @@ static void writer_steps(struct search *s)
     }
 }
 
-static bool is_there(const struct search *s, const struct state *st, uint8_t server)
-{
-    return server == NEW || st->failed_over != HAPPENED || s->setup.redis == REDIS_FAILS_OVER;
-}
-
-/* The append script. */
+/* The write's record, which ends its intent. */
 static void append_step(struct search *s)
 {
     struct state st = *s->from;
     struct node *a = &st.node[A];
-    struct server *m = &st.server[a->appends];
     if (st.item != ITEM_QUEUED || !a->synced) {
         return;
     }
-    if (!is_there(s, &st, a->appends) || m->epoch != a->epoch || m->seq == STREAM_MAX) {
+    if (!append_to(s, &st, a->appends, a, W)) {
         make_pending(s, &st);
         reach(s, &st, "A: the append is refused: pending");
         return;
     }
-    m->record[m->seq++] = W;
     st.item = ITEM_SENT;
+    st.again = 0;
+    st.gone = st.gone && a->appends == OLD; /* … which nobody follows any more */
     if (s->setup.bug == BUG_PENDING_ENDS_EARLY) {
         a->waiting = 0;
     }
@@ -315,13 +401,37 @@ static void send_again(struct state *st, bool ours)
     }
 }
 
+/* What the record says of it. */
+static void note_intent(struct node *b, uint8_t record)
+{
+    if (record == INTENT && b->intent == INTENT_NONE) {
+        b->intent = INTENT_OPEN;
+    } else if (record == W) {
+        b->intent = b->intent == INTENT_HEALING ? INTENT_HEALED : INTENT_NONE;
+    }
+}
+
+/* B in an epoch that is new to it: what is left of older ones it looks through for intents. */
+static void keep_intent(const struct search *s, struct node *b, const struct server *m,
+                        bool ours)
+{
+    if (s->setup.bug == BUG_EPOCH_ENDS_INTENTS || (b->intent == INTENT_HEALED && ours)) {
+        b->intent = INTENT_NONE; /* … what was healed is validated anyway */
+    } else if (b->intent != INTENT_NONE) {
+        b->intent = INTENT_OPEN;
+    }
+    for (uint8_t i = 0; i < m->from && s->setup.bug != BUG_OLDER_NOT_READ; i++) {
+        note_intent(b, m->record[i]);
+    }
+}
+
 /* The sync script, and what the node makes of its answer. */
 static void sync_step(struct search *s, uint8_t which)
 {
     struct state st = *s->from;
     struct node *n = &st.node[which];
     struct server *m = &st.server[n->follows];
-    if (n->synced || !is_there(s, &st, n->follows)) {
+    if (n->synced || n->dead || !is_there(s, &st, n->follows)) {
         return;
     }
     bool good = m->replid == n->follows || s->setup.bug == BUG_NO_EPOCH_MOVE;
@@ -345,6 +455,10 @@ static void sync_step(struct search *s, uint8_t which)
         n->position = n->first = (uint8_t)((n->position / BLOCK + 1) * BLOCK);
         if (which == A) {
             send_again(&st, ours);
+            st.again =
+                s->setup.intent && (st.writer == WRITER_FORWARDED || st.writer == WRITER_WAITS);
+        } else {
+            keep_intent(s, n, m, ours);
         }
     }
     n->synced = 1;
@@ -364,6 +478,9 @@ static void apply_step(struct search *s, uint8_t which)
     }
     n->last_seq++;
     n->position = place_of(n, n->last_seq);
+    if (which == B) {
+        note_intent(n, m->record[n->last_seq - 1]);
+    }
     if (m->record[n->last_seq - 1] == W) {
         n->hit = n->position;
         if (which == A && (st.item == ITEM_SENT || st.item == ITEM_QUEUED)) {
@@ -378,15 +495,21 @@ static void apply_step(struct search *s, uint8_t which)
 
 /* All was read, the epoch is the one followed and, with Sentinel, the replicas have
  * acknowledged a write: this node was current just now. */
+static bool is_current(const struct search *s, const struct state *st, const struct node *n)
+{
+    const struct server *m = &st->server[n->follows];
+    bool mastered =
+        s->setup.redis == REDIS_CRASHES || n->follows == NEW || st->failed_over != HAPPENED;
+    return n->synced && is_there(s, st, n->follows) && n->last_seq == m->seq &&
+           m->epoch == n->epoch && mastered;
+}
+
 static void proof_step(struct search *s, uint8_t which)
 {
     struct state st = *s->from;
     struct node *n = &st.node[which];
     const struct server *m = &st.server[n->follows];
-    bool mastered =
-        s->setup.redis == REDIS_CRASHES || n->follows == NEW || st.failed_over != HAPPENED;
-    if (!n->synced || !is_there(s, &st, n->follows) || n->last_seq != m->seq ||
-        m->epoch != n->epoch || !mastered) {
+    if (!is_current(s, &st, n)) {
         return;
     }
     if (n->follows == OLD) {
@@ -399,6 +522,39 @@ static void proof_step(struct search *s, uint8_t which)
         n->proven = st.done; /* A's is not looked at */
     }
     reach(s, &st, which == A ? "A proves that it is current" : "B proves that it is current");
+}
+
+/* B: the deadline of the intent is over, which is not before the backend has committed, and all
+ * that was there by then has been read. */
+static void heal_step(struct search *s)
+{
+    struct state st = *s->from;
+    struct node *b = &st.node[B];
+    bool due = st.origin == 1 || s->setup.bug == BUG_HEAL_EARLY;
+    if (b->intent != INTENT_OPEN || !due || b->last_seq != st.server[b->follows].seq ||
+        !append_to(s, &st, b->follows, b, W)) {
+        return;
+    }
+    b->intent = INTENT_HEALING;
+    reach(s, &st, "B heals an intent");
+}
+
+/* Long after A died with its write, when B has nothing left to heal and is current: the write
+ * is known, as if it had been answered. */
+static void end_step(struct search *s)
+{
+    struct state st = *s->from;
+    struct node *b = &st.node[B];
+    bool busy = b->intent == INTENT_OPEN || b->intent == INTENT_HEALING;
+    if (!st.node[A].dead || st.origin == 0 || st.gone || busy || !is_current(s, &st, b) ||
+        s->setup.view != READS_ELSEWHERE) {
+        return;
+    }
+    if (b->follows == OLD) {
+        st.replicated = st.server[OLD].seq;
+    }
+    st.done = b->proven = 1;
+    reach(s, &st, "the deadline is long over");
 }
 
 /* ---- the failover ------------------------------------------------------------------------ */
@@ -418,7 +574,10 @@ static void failover_steps(struct search *s)
         st.failed_over = HAPPENED;
         st.server[NEW] = *old;
         for (uint8_t i = 0; i < lost; i++) {
-            st.server[NEW].record[--st.server[NEW].seq] = 0;
+            uint8_t *record = &st.server[NEW].record[--st.server[NEW].seq];
+            st.gone = st.gone ||
+                      (*record == INTENT && st.origin == 0 && st.node[B].intent == INTENT_NONE);
+            *record = 0;
         }
         if (s->setup.redis == REDIS_CRASHES) {
             st.server[OLD] = (struct server){0}; /* and its connections end */
@@ -434,7 +593,7 @@ static void reconnect_steps(struct search *s, uint8_t which)
 {
     struct state st = *s->from;
     struct node *n = &st.node[which];
-    if (st.failed_over != HAPPENED) {
+    if (st.failed_over != HAPPENED || n->dead) {
         return;
     }
     if (n->follows == OLD) {
@@ -488,6 +647,15 @@ static void begin_read(struct search *s, struct state *st, struct reader *r, str
         reach(s, st, "a reader begins, finds nothing valid in L1 and nothing pending");
         return;
     }
+    if (s->setup.no_l2 && r == &st->reader[1]) {
+        return; /* looks at L1 only */
+    }
+    if (s->setup.no_l2) {
+        r->got = (struct entry){.stamp = stamp_of(n)};
+        r->at = READ_FETCH;
+        reach(s, st, "a reader begins, finds nothing valid in L1, takes its stamp");
+        return;
+    }
     r->asked = stamp_of(n);
     r->at = READ_L2;
     reach(s, st, "a reader begins, finds nothing valid in L1, asks L2");
@@ -520,6 +688,9 @@ static void store_l1(struct search *s, struct state *st, struct reader *r, struc
     n->l1 = r->got;
     r->required = 0;
     r->at = READ_PUT;
+    if (s->setup.no_l2) {
+        end_read(r);
+    }
     reach(s, st, "a reader is served from the origin, and L1 filled");
 }
 
@@ -584,6 +755,13 @@ static void other_step(struct search *s)
 
 static void all_steps(struct search *s)
 {
+    if (s->setup.dies || s->setup.intent) {
+        forward_step(s);
+        announce_step(s);
+        death_step(s);
+        heal_step(s);
+        end_step(s);
+    }
     writer_steps(s);
     append_step(s);
     other_step(s);

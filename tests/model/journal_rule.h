@@ -3,7 +3,8 @@
  * order in which its steps can happen. Two nodes, A and B, share one entry in L2 and one Redis,
  * which may fail over once. A client writes through A. On the node that is looked at others
  * read; on the other one somebody fills L2, and somewhere something is invalidated that has
- * nothing to do with all that.
+ * nothing to do with all that. In some worlds A announces its write (`intent=`) and dies with
+ * it.
  *
  * Every step below is atomic in the real thing: one script in Redis, one record under the
  * journal's lock, one look at a word of memory. What a step abstracts from is said there. The
@@ -45,6 +46,11 @@ enum rule_bug {
     BUG_PENDING_ENDS_EARLY,    /* … until Redis has the record, not until it is read back */
     BUG_ADOPT_AT_FACE_VALUE,   /* an entry from Redis counts from its own stamp alone */
     BUG_DONE_WITHOUT_REPLICAS, /* Sentinel: the answer does not wait for the replicas */
+    BUG_HEAL_EARLY,            /* an intent's deadline is shorter than the backend takes */
+    BUG_ANNOUNCE_LATE,         /* the write is forwarded before Redis has its intent */
+    BUG_EPOCH_ENDS_INTENTS,    /* open intents are forgotten when the epoch moves */
+    BUG_OLDER_NOT_READ,        /* … those that were not read before are not looked for */
+    BUG_NOT_ANNOUNCED_AGAIN,   /* … or their own node does not announce them in the new one */
     RULE_BUGS
 };
 
@@ -57,6 +63,9 @@ struct rule_setup {
     bool failover;
     bool other; /* the invalidation of something else */
     enum rule_bug bug;
+    bool dies;   /* A may, at any time from the forwarding of its write on */
+    bool intent; /* the write is announced */
+    bool no_l2; /* a smaller world: readers do without it, and the second one fetches nothing */
 };
 
 struct rule_result {

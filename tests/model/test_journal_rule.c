@@ -67,6 +67,37 @@ static void test_the_rule(void **state)
     }
 }
 
+static const struct rule_setup dies_and_fails_over = {
+    .readers = 2,
+    .dies = true,
+    .intent = true,
+    .failover = true,
+    .no_l2 = true,
+    .view = READS_ELSEWHERE,
+};
+
+/* A may die with its write at any moment, and what is read elsewhere is as new as that write
+ * once its deadline is over. */
+static void test_announced_writes(void **state)
+{
+    (void)state;
+    static const struct rule_setup worlds[] = {
+        {.readers = 2, .dies = true, .intent = true},
+        {.readers = 1, .dies = true, .intent = true, .filler = true},
+    };
+    for (size_t i = 0; i < sizeof(worlds) / sizeof(worlds[0]); i++) {
+        struct rule_setup w = worlds[i];
+        w.view = READS_ELSEWHERE;
+        for (w.redis = REDIS_CRASHES; w.redis <= REDIS_FAILS_OVER; w.redis++) {
+            holds(&w);
+        }
+    }
+    holds(&dies_and_fails_over);
+    const struct rule_setup here = {
+        .readers = 1, .intent = true, .filler = true, .view = READS_ON_WRITER};
+    holds(&here);
+}
+
 static void test_the_rule_in_larger_worlds(void **state)
 {
     (void)state;
@@ -82,6 +113,19 @@ static void test_the_rule_in_larger_worlds(void **state)
         return;
     }
     hold(worlds, sizeof(worlds) / sizeof(worlds[0]));
+    struct rule_setup dies = dies_and_fails_over;
+    dies.redis = REDIS_FAILS_OVER;
+    holds(&dies);
+}
+
+/* … and without an intent it is not: what the documentation says of `intent=off`. */
+static void test_unannounced_writes_die_with_their_node(void **state)
+{
+    (void)state;
+    const struct rule_setup w = {.readers = 2, .dies = true, .view = READS_ELSEWHERE};
+    struct rule_result r;
+    rule_explore(&w, &r);
+    assert_non_null(r.violation);
 }
 
 #define CRASHES    REDIS_CRASHES
@@ -96,18 +140,26 @@ static void test_mistakes_are_found(void **state)
         const char *what;
         struct rule_setup setup;
     } mistakes[] = {
-        /*                         redis view readers filler failover other */
-        {"stamp after the fetch", {CRASHES, HERE, 2, 0, 0, 0, BUG_STAMP_AFTER_FETCH}},
-        {"stamp after the fetch", {CRASHES, THERE, 2, 0, 0, 0, BUG_STAMP_AFTER_FETCH}},
-        {"ack before apply", {CRASHES, HERE, 2, 0, 0, 0, BUG_ACK_BEFORE_APPLY}},
-        {"no epoch move", {CRASHES, THERE, 2, 0, 1, 0, BUG_NO_EPOCH_MOVE}},
-        {"epoch keeps entries", {CRASHES, THERE, 2, 0, 1, 0, BUG_EPOCH_KEEPS_ENTRIES}},
-        {"pending not applied", {CRASHES, HERE, 2, 0, 0, 0, BUG_PENDING_NOT_APPLIED}},
-        {"pending believes L2", {CRASHES, HERE, 1, 1, 0, 0, BUG_PENDING_BELIEVES_L2}},
-        {"pending before stamp", {CRASHES, HERE, 2, 1, 0, 0, BUG_PENDING_BEFORE_STAMP}},
-        {"pending ends early", {CRASHES, HERE, 1, 1, 0, 0, BUG_PENDING_ENDS_EARLY}},
-        {"adopt at face value", {CRASHES, HERE, 2, 1, 0, 1, BUG_ADOPT_AT_FACE_VALUE}},
-        {"done without replicas", {FAILS_OVER, THERE, 2, 0, 1, 0, BUG_DONE_WITHOUT_REPLICAS}},
+        /*                         redis view readers filler failover other bug dies intent
+           no_l2 */
+        {"stamp after the fetch", {CRASHES, HERE, 2, 0, 0, 0, BUG_STAMP_AFTER_FETCH, 0, 0, 0}},
+        {"stamp after the fetch", {CRASHES, THERE, 2, 0, 0, 0, BUG_STAMP_AFTER_FETCH, 0, 0, 0}},
+        {"ack before apply", {CRASHES, HERE, 2, 0, 0, 0, BUG_ACK_BEFORE_APPLY, 0, 0, 0}},
+        {"no epoch move", {CRASHES, THERE, 2, 0, 1, 0, BUG_NO_EPOCH_MOVE, 0, 0, 0}},
+        {"epoch keeps entries", {CRASHES, THERE, 2, 0, 1, 0, BUG_EPOCH_KEEPS_ENTRIES, 0, 0, 0}},
+        {"pending not applied", {CRASHES, HERE, 2, 0, 0, 0, BUG_PENDING_NOT_APPLIED, 0, 0, 0}},
+        {"pending believes L2", {CRASHES, HERE, 1, 1, 0, 0, BUG_PENDING_BELIEVES_L2, 0, 0, 0}},
+        {"pending before stamp",
+         {CRASHES, HERE, 2, 1, 0, 0, BUG_PENDING_BEFORE_STAMP, 0, 0, 0}},
+        {"pending ends early", {CRASHES, HERE, 1, 1, 0, 0, BUG_PENDING_ENDS_EARLY, 0, 0, 0}},
+        {"adopt at face value", {CRASHES, HERE, 2, 1, 0, 1, BUG_ADOPT_AT_FACE_VALUE, 0, 0, 0}},
+        {"done without replicas",
+         {FAILS_OVER, THERE, 2, 0, 1, 0, BUG_DONE_WITHOUT_REPLICAS, 0, 0, 0}},
+        {"heal early", {CRASHES, THERE, 2, 0, 0, 0, BUG_HEAL_EARLY, 1, 1, 1}},
+        {"announce late", {CRASHES, THERE, 2, 0, 0, 0, BUG_ANNOUNCE_LATE, 1, 1, 1}},
+        {"epoch ends intents", {CRASHES, THERE, 2, 0, 1, 0, BUG_EPOCH_ENDS_INTENTS, 1, 1, 1}},
+        {"older not read", {CRASHES, THERE, 2, 0, 1, 0, BUG_OLDER_NOT_READ, 1, 1, 1}},
+        {"not announced again", {CRASHES, THERE, 2, 0, 1, 0, BUG_NOT_ANNOUNCED_AGAIN, 1, 1, 1}},
     };
     for (size_t i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++) {
         struct rule_result r;
@@ -127,6 +179,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mistakes_are_found),
         cmocka_unit_test(test_the_rule),
+        cmocka_unit_test(test_announced_writes),
+        cmocka_unit_test(test_unannounced_writes_die_with_their_node),
         cmocka_unit_test(test_the_rule_in_larger_worlds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
