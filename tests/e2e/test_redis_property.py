@@ -31,9 +31,10 @@ MAX_LAG = 500
 CONF = """
 workers 2
 log off
-redis %REDIS% prefix=%PREFIX% budget=%BUDGET%ms max_lag=%LAG%ms
+redis %REDIS% prefix=%PREFIX% budget=%BUDGET%ms max_lag=%LAG%ms %INTENT%
 state_dir %STATE%
 upstream main %ORIGIN% max_fails=0
+%TIMEOUTS%
 route GET /r/{key} { scope public; key r:{key}; tag t:{key} all; %MORE% }
 route POST /r/{key}   { invalidate r:{key} }
 route PUT /r/{key}    { invalidate tag:t:{key} }
@@ -60,7 +61,10 @@ def world(tmp_path, redis):
         origin = free_port()
         links.extend(FaultProxy(redis.port) for _ in range(n))
         ports = [free_port() for _ in range(n)]
-        values = dict(origin=f"http://127.0.0.1:{origin}", more=more, lag=MAX_LAG,
+        announced = options.get("announced", 0)
+        values = dict(intent="intent=on intent_deadline=2s" if announced else "",
+                      timeouts="defaults { timeout first_byte=1s }" if announced else "",
+                      origin=f"http://127.0.0.1:{origin}", more=more, lag=MAX_LAG,
                       budget=pick.choice((20, 100)))
 
         def node(at):
@@ -70,8 +74,8 @@ def world(tmp_path, redis):
                                   redis=links[at].url, prefix=prefix(at), state=state, **values))
             return started[-1]
 
-        racers.append(Racer(tmp_path, ports, origin, max_lag=MAX_LAG, delay=300, seed=SEED,
-                            **{**dict(writes=pick.choice((3, 6, 12)), clients=32,
+        racers.append(Racer(tmp_path, ports, origin, max_lag=MAX_LAG, seed=SEED,
+                            **{**dict(delay=300, writes=pick.choice((3, 6, 12)), clients=32,
                                       confirm=pick.choice((0, 100)),
                                       resources=pick.choice((60, 200)),
                                       pace=pick.choice((0, 500))), **options}))
@@ -120,6 +124,28 @@ def test_no_read_is_older_than_it_may_be(world, redis, name):
     assert figures["hits"] + figures["stales"] > figures["reads"] / 20, what
     # Once more all is well: nothing that waited in an outbox was forgotten.
     eventually(lambda: racer.behind() == 0, 30, f"every node shows the newest; {what}")
+
+
+def test_what_dies_with_its_nodes_is_healed(world):
+    """Nodes that announce are killed in the middle of writes, all at once, so that nobody writes
+    after that. When they are back they show what the backend committed, and not what Redis has."""
+    start, _ = world
+    nodes, racer, restart = start("announced", 2, "ttl 60s", announced=1, writes=30, delay=800,
+                                  resources=100, clients=96, pace=500)
+    for turn in range(2):
+        before = racer.figures()
+        racer.start()
+        eventually(lambda: racer.figures()["writes"] > before["writes"] + 300, 30)
+        for node in nodes:
+            node.kill()
+        figures = racer.stop()
+        what = f"seed {SEED}, turn {turn}: {figures}"
+        assert figures["violations"] == 0 and figures["errors"] == 0, what
+        assert figures["lost"] > before["lost"], what
+        nodes[:] = [restart(at) for at in range(2)]
+        for node in nodes:
+            eventually(node.accepts, 20)
+        eventually(lambda: racer.behind() == 0, 30, f"every node shows the newest; {what}")
 
 
 # ---- the test of the test

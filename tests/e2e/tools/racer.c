@@ -3,7 +3,7 @@
  *
  *   racer key=value…          origin= node= (repeated) resources= clients= writes= (percent
  *                             of the hot ones) max_lag= (ms) delay= (ms) pace= (us) confirm=
- * (percent) seed= planted= (percent) start                     clients begin figures prints the
+ * (percent) seed= planted= (percent) announced= (0 or 1) start                     clients begin figures prints the
  * figures as one line of JSON stop                      clients end; prints the figures check
  * prints how many resources are behind on any node The end of stdin ends it. The origin answers
  * from the start to the end.
@@ -150,6 +150,8 @@ static bool take_option(const char *name, const char *value)
         o->confirm = (unsigned)number(value, 100);
     } else if (strcmp(name, "planted") == 0) {
         o->planted = (unsigned)number(value, 100);
+    } else if (strcmp(name, "announced") == 0) {
+        o->announced = number(value, 1) == 1;
     } else if (strcmp(name, "seed") == 0) {
         o->seed = number(value, UINT32_MAX);
     } else {

@@ -34,6 +34,7 @@ struct options {
     unsigned pace_us;  /* longest pause of a client between two requests */
     unsigned confirm;  /* percent of 304 among conditional requests that allow it */
     unsigned planted;  /* percent of writes that a mistake hides from the proxy */
+    bool announced;    /* writes are, so that a lost one is known in the end all the same */
     uint64_t seed;
 };
 
@@ -100,7 +101,8 @@ bool judge_read(unsigned resource, unsigned node, unsigned version, const struct
 /* A request got no answer, or an error. */
 void judge_lost(unsigned resource, unsigned node, bool write, int64_t began);
 /* What every node must show when all is well again: the newest version that was answered, and
- * the origin's unless a write was lost (a node was killed between the origin and Redis). */
+ * the origin's unless a write was lost (a node was killed between the origin and Redis) that
+ * had not been announced. */
 bool judge_final(unsigned resource, unsigned version, unsigned at_origin);
 
 /* ---- selftest.c */

@@ -67,6 +67,9 @@ static void after_all(void)
     judge_lost(20, 0, true, now_ns());
     expect("in the end, what a lost write changed", !judge_final(20, 4, 5), false);
     expect("in the end, older than what was answered", !judge_final(20, 3, 5), true);
+    race.options.announced = true;
+    expect("in the end, what a lost write changed, announced", !judge_final(20, 4, 5), true);
+    race.options.announced = false;
 }
 
 static void bodies(void)
