@@ -1,13 +1,13 @@
 /*
  * Command line, commands on stdin, figures on stdout.
  *
- *   racer key=value…     origin= node= (repeated) resources= clients= writes= (percent of the
- * hot ones) max_lag= (ms) delay= (ms) pace= (us) confirm= (percent) seed= planted= (percent)
- * announced= (0 or 1) start            clients begin figures          prints the figures as one
- * line of JSON stop             clients end; prints the figures check            prints how
- * many resources are behind on any node
+ *   racer key=value…
  *
- * The end of stdin ends it. The origin answers from the start to the end.
+ * with origin= node= (repeated) resources= clients= writes= (percent of the hot ones) max_lag=
+ * (ms) delay= (ms) pace= (us) confirm= (percent) seed= planted= (percent) announced= (0 or 1).
+ * The commands: `start`, clients begin; `figures` prints the figures as one line of JSON;
+ * `stop`, clients end, and the figures; `check` prints how many resources are behind on any
+ * node. The end of stdin ends it. The origin answers from the start to the end.
  *
  *   racer selftest            does the judge find what it has to find?
  */
