@@ -1,7 +1,6 @@
 /*
- * A call of the admin plane from the inside: what the transports (admin/http for the admin
- * address, admin/gate for routes of the data port) fill in, the checks, and the answer on its
- * way back. Private to admin/; control thread.
+ * A call of the admin plane from the inside: what the transport (admin/http)
+ * fills in, the checks, and the answer on its way back. Private to admin/; control thread.
  */
 #ifndef ADMIN_CALL_H
 #define ADMIN_CALL_H
@@ -15,6 +14,7 @@
 #include "base/loop.h"
 #include "base/str.h"
 
+struct addr;
 struct plane;
 
 #define CALL_PARAMS_MAX 16
@@ -40,8 +40,9 @@ struct admin_call {
     struct call_field *fields;
     size_t n_fields;
     struct str body;
-    struct str peer;   /* who, for the audit log: "127.0.0.1", "uid 1000" */
-    bool unix_peer;    /* through a Unix socket: any Host will do */
+    struct str peer;          /* who, for the audit log: "127.0.0.1", "uid 1000" */
+    const struct addr *local; /* the address that it came to */
+    bool unix_peer;           /* through a Unix socket: any Host will do */
     bool routed;       /* through a route of the data port: token always, Host is its own */
     struct str prefix; /* routed: the part of the route's path before its `*` */
     bool secure;       /* routed: over TLS */
@@ -59,6 +60,7 @@ struct admin_call {
     struct call_field out[CALL_FIELDS_MAX];
     size_t n_out;
     bool answered;
+    bool close; /* the connection ends with the answer */
     bool kept;
     admin_gone_fn *gone;
     void *gone_ctx;

@@ -68,7 +68,7 @@ static bool is_loopback_name(const struct host *h)
 
 /* The address that is listened on, without port. A wildcard is every address of this machine,
  * but no name: a name is what rebinding needs. */
-static bool is_own_address(const struct plane *p, const struct host *h)
+static bool is_own_address(const struct addr *local, const struct host *h)
 {
     struct addr a;
     char own[ADDR_TEXT_MAX];
@@ -79,7 +79,7 @@ static bool is_own_address(const struct plane *p, const struct host *h)
     if (!addr_from_ip(name, &a)) {
         return false;
     }
-    addr_ip_text(&p->addr, own);
+    addr_ip_text(local, own);
     struct str text = str_from(own);
     return str_eq(text, STR("0.0.0.0")) || str_eq(text, STR("::")) || str_eq(text, name);
 }
@@ -97,7 +97,7 @@ bool check_host(struct admin_call *call)
         return true;
     }
     if (value.n > 0 && host_parse(value, false, &call->arena, &h) &&
-        (is_loopback_name(&h) || is_own_address(call->plane, &h))) {
+        (is_loopback_name(&h) || is_own_address(call->local, &h))) {
         return true;
     }
     admin_problem(call, 421, "Host is not a name of the admin address");

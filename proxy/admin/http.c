@@ -1,9 +1,7 @@
 /*
- * Connections of the admin address. libevent's HTTP server has no limit for connections and
- * none for the whole of a request, and a descriptor shortage makes its listener spin. So each
- * connection's bufferevent is made here and kept in a list by a reference of our own: libevent
- * takes its callbacks off when it is done with it. What takes too long has its socket shut
- * down, which libevent then sees as the client's leaving.
+ * The admin address on libevent's HTTP server. admin/conn bounds what that does not, and reads
+ * the requests; here they become calls, and calls answers. A descriptor shortage would make
+ * evhttp's listener spin: it pauses.
  */
 #include "admin/http.h"
 
@@ -11,50 +9,33 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <sys/socket.h>
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/http.h>
-#include <event2/http_struct.h>
-#include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
 
 #include "admin/call.h"
+#include "admin/conn.h"
 #include "admin/plane_state.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "flow/route.h"
 
-#define CONNECTIONS_MAX 64
-#define BACKLOG         64
-#define HEAD_MAX        (32 * 1024)
-#define BODY_MAX        (256 * 1024) /* of any endpoint; rows say less */
-#define FIELDS_MAX      100
-#define STALL_S         30    /* without a byte, either way */
-#define READ_MS         30000 /* from the end of an answer, or the connection, to a request */
-#define ANSWER_MS       (ADMIN_KEEP_MS + 60000) /* from the request to the answer's last byte */
-#define SWEEP_MS        1000
-#define FULL_MS         250 /* no accepting after a failed accept */
-
-struct conn {
-    struct conn *prev, *next;
-    struct bufferevent *bev; /* a reference of ours */
-    msec_t since;            /* loop time of the last change of busy */
-    bool busy;               /* a request was read and its answer is not out */
-    bool cut;                /* shut down: only libevent's part of the end is missing */
-};
+#define BACKLOG 64
+#define STALL_S 40  /* without a byte, either way: longer than conn.c and a kept call take */
+#define FULL_MS 250 /* no accepting after a failed accept */
 
 struct http {
     struct plane *plane;
+    struct addr addr; /* listened on */
     struct evhttp *server;
-    struct evconnlistener *listener;
-    struct conn *conns; /* list, newest first */
-    size_t n;
-    struct deadline sweep;
+    struct evhttp_bound_socket *bound; /* NULL: draining */
+    struct evconnlistener *listener;   /* its */
+    struct conns conns;
     struct deadline reopen; /* after a failed accept */
-    struct deferred excess; /* a connection too many came */
+    struct http *next;      /* plane->draining */
 };
 
 /* What a call that came by evhttp needs for its answer. */
@@ -69,118 +50,15 @@ static struct loop *loop_of(const struct http *h)
     return h->plane->context.loop;
 }
 
-/* ---- connections --------------------------------------------------------------------------
+/* ---- accepting ----------------------------------------------------------------------------
  */
-
-/* libevent has taken its callbacks off. */
-static bool conn_over(const struct conn *c)
-{
-    bufferevent_event_cb on_event;
-    bufferevent_getcb(c->bev, NULL, NULL, &on_event, NULL);
-    return on_event == NULL;
-}
-
-static void conn_free(struct http *h, struct conn *c)
-{
-    if (c->prev != NULL) {
-        c->prev->next = c->next;
-    } else {
-        h->conns = c->next;
-    }
-    if (c->next != NULL) {
-        c->next->prev = c->prev;
-    }
-    bufferevent_decref(c->bev);
-    free(c);
-    h->n--;
-}
-
-static void conn_cut(struct conn *c)
-{
-    int fd = bufferevent_getfd(c->bev);
-    if (fd >= 0 && !c->cut) {
-        shutdown(fd, SHUT_RDWR);
-    }
-    c->cut = true;
-}
-
-/* Forgets connections that are over. */
-static void collect(struct http *h)
-{
-    struct conn *next;
-    for (struct conn *c = h->conns; c != NULL; c = next) {
-        next = c->next;
-        if (conn_over(c)) {
-            conn_free(h, c);
-        }
-    }
-}
-
-static void on_sweep(struct deadline *d)
-{
-    struct http *h = container_of(d, struct http, sweep);
-    msec_t now = loop_of(h)->now;
-    collect(h);
-    for (struct conn *c = h->conns; c != NULL; c = c->next) {
-        if (now - c->since > (c->busy ? ANSWER_MS : READ_MS)) {
-            conn_cut(c);
-        }
-    }
-    if (h->n > 0) {
-        deadline_set(loop_of(h), d, SWEEP_MS);
-    }
-}
-
-/* Too many: the one that has been idle longest goes, or else the newest. */
-static void on_excess(struct deferred *d)
-{
-    struct http *h = container_of(d, struct http, excess);
-    struct conn *worst = NULL;
-    size_t alive = 0;
-    collect(h);
-    for (struct conn *c = h->conns; c != NULL; c = c->next) {
-        alive += !c->cut;
-        if (!c->cut && !c->busy && (worst == NULL || c->since <= worst->since)) {
-            worst = c;
-        }
-    }
-    if (alive > CONNECTIONS_MAX && worst != NULL) {
-        static struct log_limit limit;
-        if (log_allowed(&limit)) {
-            log_warn("admin: more than %d connections", CONNECTIONS_MAX);
-        }
-        conn_cut(worst);
-        if (alive - 1 > CONNECTIONS_MAX) {
-            loop_defer(loop_of(h), d);
-        }
-    }
-}
 
 /* libevent asks for the bufferevent of a connection that it has accepted. */
 static struct bufferevent *on_accept(struct event_base *base, void *arg)
 {
     struct http *h = arg;
-    struct conn *c = xcalloc(1, sizeof(*c));
-    loop_touch(loop_of(h));
-    c->bev = bufferevent_socket_new(base, -1, 0);
-    if (c->bev == NULL) {
-        free(c);
-        return NULL;
-    }
-    bufferevent_incref(c->bev);
-    c->since = loop_of(h)->now;
-    c->next = h->conns;
-    if (c->next != NULL) {
-        c->next->prev = c;
-    }
-    h->conns = c;
-    if (++h->n > CONNECTIONS_MAX) {
-        loop_defer(loop_of(h), &h->excess);
-    }
-    if (!deadline_armed(&h->sweep)) {
-        deadline_set(loop_of(h), &h->sweep, SWEEP_MS);
-    }
-    return c->bev;
+    (void)base;
+    return conns_add(&h->conns);
 }
 
 static void on_accept_error(struct evconnlistener *listener, void *arg)
@@ -205,66 +83,35 @@ static void on_reopen(struct deadline *d)
 static struct conn *conn_of(const struct http *h, struct evhttp_request *req)
 {
     struct evhttp_connection *evcon = evhttp_request_get_connection(req);
-    struct bufferevent *bev = evcon != NULL ? evhttp_connection_get_bufferevent(evcon) : NULL;
-    struct conn *c = h->conns;
-    while (c != NULL && c->bev != bev) {
-        c = c->next;
-    }
-    return c;
+    return evcon != NULL ? conns_find(&h->conns, evhttp_connection_get_bufferevent(evcon))
+                         : NULL;
 }
 
 /* ---- requests -----------------------------------------------------------------------------
  */
 
-static const struct {
-    enum evhttp_cmd_type type;
-    const char *name;
-    unsigned method;
-} methods[] = {
-    {EVHTTP_REQ_GET, "GET", ADMIN_GET},
-    {EVHTTP_REQ_HEAD, "HEAD", ADMIN_GET},
-    {EVHTTP_REQ_POST, "POST", ADMIN_POST},
-    {EVHTTP_REQ_DELETE, "DELETE", ADMIN_DELETE},
-    {EVHTTP_REQ_PUT, "PUT", 0},
-    {EVHTTP_REQ_OPTIONS, "OPTIONS", 0},
-    {EVHTTP_REQ_TRACE, "TRACE", 0},
-    {EVHTTP_REQ_CONNECT, "CONNECT", 0},
-    {EVHTTP_REQ_PATCH, "PATCH", 0},
-};
-
-#define ALL_METHODS                                                                            \
-    (EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST | EVHTTP_REQ_DELETE | EVHTTP_REQ_PUT | \
-     EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE | EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH)
-
-static void read_method(struct admin_call *call, const struct evhttp_request *req)
+static void read_method(struct admin_call *call, const struct msg *m)
 {
-    enum evhttp_cmd_type type = evhttp_request_get_command(req);
-    call->head = type == EVHTTP_REQ_HEAD;
-    call->method_name = STR("?");
-    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
-        if (methods[i].type == type) {
-            call->method_name = str_from(methods[i].name);
-            call->method = methods[i].method;
-        }
+    call->head = m->method == METHOD_HEAD;
+    call->method_name = m->method_name;
+    switch (m->method) {
+    case METHOD_GET:
+    case METHOD_HEAD: call->method = ADMIN_GET; break;
+    case METHOD_POST: call->method = ADMIN_POST; break;
+    case METHOD_DELETE: call->method = ADMIN_DELETE; break;
+    default: call->method = 0;
     }
 }
 
-static void read_fields(struct admin_call *call, struct evhttp_request *req)
+static void read_fields(struct admin_call *call, const struct msg *m)
 {
-    const struct evkeyvalq *list = evhttp_request_get_input_headers(req);
-    const struct evkeyval *kv;
-    size_t n = 0;
-    for (kv = list->tqh_first; kv != NULL && n < FIELDS_MAX; kv = kv->next.tqe_next) {
-        n++;
-    }
-    call->fields = arena_alloc(&call->arena, (n + 1) * sizeof(*call->fields));
-    for (kv = list->tqh_first; kv != NULL && call->n_fields < n; kv = kv->next.tqe_next) {
+    call->fields = arena_alloc(&call->arena, (m->n_fields + 1) * sizeof(*call->fields));
+    for (size_t i = 0; i < m->n_fields; i++) {
         call->fields[call->n_fields++] =
-            (struct call_field){str_from(kv->key), str_from(kv->value)};
+            (struct call_field){m->fields[i].name, m->fields[i].value};
     }
 }
 
-/* Who: the address, or the user on the other side of a Unix socket. */
 /* Through a route of the data port? Whoever else sends this field only makes it harder for
  * himself: the token is needed then. */
 static void read_route(struct admin_call *call)
@@ -287,6 +134,7 @@ static void read_route(struct admin_call *call)
     }
 }
 
+/* Who: the address, or the user on the other side of a Unix socket. */
 static void read_peer(struct admin_call *call, int fd)
 {
     struct addr peer = {.len = sizeof(peer.u.ss)};
@@ -294,7 +142,7 @@ static void read_peer(struct admin_call *call, int fd)
     socklen_t n = sizeof(who);
     char text[ADDR_TEXT_MAX];
     call->peer = STR("unknown");
-    if (call->plane->addr.u.sa.sa_family == AF_UNIX) {
+    if (call->local->u.sa.sa_family == AF_UNIX) {
         call->unix_peer = true;
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) == 0) {
             call->peer = arena_printf(&call->arena, "uid %u", (unsigned)who.uid);
@@ -323,8 +171,7 @@ static void on_complete(struct evhttp_request *req, void *arg)
     struct conn *c = conn_of(h, req);
     loop_touch(loop_of(h));
     if (c != NULL) {
-        c->busy = false;
-        c->since = loop_of(h)->now;
+        conn_answered(c);
     }
 }
 
@@ -333,6 +180,7 @@ static void http_send(struct admin_call *call, int status, const char *type, str
     struct exchange *x = call->transport;
     struct evkeyvalq *out = evhttp_request_get_output_headers(x->req);
     struct evbuffer *buffer = evhttp_request_get_output_buffer(x->req);
+    struct conn *c = conn_of(x->http, x->req);
     char length[24];
     forget_closed(x);
     evhttp_add_header(out, "Content-Type", type);
@@ -343,7 +191,8 @@ static void http_send(struct admin_call *call, int status, const char *type, str
     }
     snprintf(length, sizeof(length), "%zu", body.n);
     evhttp_add_header(out, "Content-Length", length);
-    if (call->body.n > 0 && call->row == NULL) {
+    if (c != NULL && (c->last || call->close || x->http->conns.draining)) {
+        c->last = true;
         evhttp_add_header(out, "Connection", "close");
     }
     if (!call->head) {
@@ -381,75 +230,102 @@ static void http_watch(struct admin_call *call)
     }
 }
 
+/* The inlet's request for the call, or its refusal. */
+static void read_request(struct admin_call *call, struct conn *c)
+{
+    struct msg m;
+    if (c->inlet.status != 0) {
+        call->head = c->inlet.msg.method == METHOD_HEAD;
+        c->last = true;
+        return;
+    }
+    inlet_take(&c->inlet, &call->arena, &m, &call->body);
+    c->last = !m.keep_alive || m.minor == 0;
+    call->target = m.target;
+    read_method(call, &m);
+    read_fields(call, &m);
+    read_peer(call, bufferevent_getfd(c->bev));
+    read_route(call);
+}
+
 static void on_request(struct evhttp_request *req, void *arg)
 {
     struct http *h = arg;
     struct conn *c = conn_of(h, req);
     loop_touch(loop_of(h));
-    if (c == NULL) {
-        evhttp_send_error(req, 500, NULL);
+    if (c == NULL || !c->busy) {
+        evhttp_send_error(req, 500, NULL); /* not one that admin/conn has shown */
         return;
     }
-    c->busy = true;
-    c->since = loop_of(h)->now;
     struct admin_call *call = call_new(h->plane);
+    call->local = &h->addr;
+    read_request(call, c);
     struct exchange *x = arena_zalloc(&call->arena, sizeof(*x));
-    struct evbuffer *in = evhttp_request_get_input_buffer(req);
     x->http = h;
     x->req = req;
     call->transport = x;
     call->send = http_send;
     call->watch = http_watch;
-    read_method(call, req);
-    read_fields(call, req);
-    read_peer(call, bufferevent_getfd(c->bev));
-    read_route(call);
-    call->target = str_from(evhttp_request_get_uri(req));
-    call->body.n = evbuffer_get_length(in);
-    call->body.p = (const char *)evbuffer_pullup(in, -1);
-    call_dispatch(call);
+    if (c->inlet.status != 0) {
+        admin_problem(call, c->inlet.status, "%s", c->inlet.why);
+    } else {
+        call_dispatch(call);
+    }
 }
 
 /* ---- life ---------------------------------------------------------------------------------
  */
 
-struct http *http_new(struct plane *plane, int fd)
+struct http *http_new(struct plane *plane, const struct addr *addr, int fd)
 {
     struct http *h = xcalloc(1, sizeof(*h));
     struct event_base *base = plane->context.loop->base;
     h->plane = plane;
-    h->excess.fn = on_excess;
-    deadline_init(&h->sweep, on_sweep);
+    h->addr = *addr;
+    conns_init(&h->conns, plane->context.loop);
     deadline_init(&h->reopen, on_reopen);
     h->server = evhttp_new(base);
     h->listener = evconnlistener_new(
         base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG, fd);
-    if (h->server == NULL || h->listener == NULL) {
-        if (h->server != NULL) {
-            evhttp_free(h->server);
-        }
-        free(h);
-        return NULL;
+    if (h->server != NULL && h->listener != NULL) {
+        h->bound = evhttp_bind_listener(h->server, h->listener);
     }
-    evhttp_bind_listener(h->server, h->listener);
+    if (h->bound == NULL) {
+        abort(); /* out of memory, as base/mem does */
+    }
     evconnlistener_set_error_cb(h->listener, on_accept_error);
     evhttp_set_bevcb(h->server, on_accept, h);
     evhttp_set_gencb(h->server, on_request, h);
-    evhttp_set_allowed_methods(h->server, ALL_METHODS);
-    evhttp_set_max_headers_size(h->server, HEAD_MAX);
-    evhttp_set_max_body_size(h->server, BODY_MAX);
     evhttp_set_timeout(h->server, STALL_S);
     return h;
 }
 
+static void on_drained(void *ctx)
+{
+    http_free(ctx);
+}
+
+void http_drain(struct http *h)
+{
+    deadline_cancel(&h->reopen);
+    evhttp_del_accept_socket(h->server, h->bound); /* and its listener */
+    h->bound = NULL;
+    h->next = h->plane->draining;
+    h->plane->draining = h;
+    conns_drain(&h->conns, on_drained, h);
+}
+
 void http_free(struct http *h)
 {
-    deadline_cancel(&h->sweep);
-    deadline_cancel(&h->reopen);
-    loop_defer_cancel(loop_of(h), &h->excess);
-    evhttp_free(h->server); /* and its listener */
-    while (h->conns != NULL) {
-        conn_free(h, h->conns);
+    struct http **at = &h->plane->draining;
+    while (*at != NULL && *at != h) {
+        at = &(*at)->next;
     }
+    if (*at == h) {
+        *at = h->next;
+    }
+    deadline_cancel(&h->reopen);
+    evhttp_free(h->server); /* and its listener */
+    conns_fini(&h->conns);
     free(h);
 }

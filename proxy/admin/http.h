@@ -1,15 +1,21 @@
 /*
- * The admin address: an evhttp server with what libevent 2.1 does not bound itself: the number
- * of connections, the time for a request, a descriptor shortage. Private to admin/.
+ * The admin address: an evhttp server behind admin/conn, whose calls go to the dispatcher.
+ * Private to admin/; control thread.
  */
 #ifndef ADMIN_HTTP_H
 #define ADMIN_HTTP_H
 
+struct addr;
 struct http;
 struct plane;
 
-/* Listens on fd, which is taken; NULL when libevent refuses. */
-struct http *http_new(struct plane *plane, int fd) __attribute__((warn_unused_result));
+/* Answers on fd, which is taken: a socket that listens on addr, or is about to. */
+struct http *http_new(struct plane *plane, const struct addr *addr, int fd)
+    __attribute__((warn_unused_result));
+
+/* Listens no more; answers the calls that are open, and those that have begun to arrive, and
+ * frees itself when the last connection is gone. Until then it is in plane->draining. */
+void http_drain(struct http *h);
 
 /* Closes the listener and all connections. No call of it may be open any more. */
 void http_free(struct http *h);

@@ -40,7 +40,7 @@ bool plane_prepare(struct plane *p, const struct settings *settings,
     return listen_socket_open(&l, inherited, &p->next_fd, 1, &p->next_addr, error, cap);
 }
 
-/* Calls that are not answered: nobody can any more. */
+/* Calls that are not answered: nobody will be. */
 static void drop_calls(struct plane *p)
 {
     struct admin_call *next;
@@ -50,15 +50,14 @@ static void drop_calls(struct plane *p)
     }
 }
 
+/* Calls are still answered, the reload's own among them. */
 static void stop_listening(struct plane *p)
 {
-    if (p->http == NULL) {
-        return;
+    if (p->http != NULL) {
+        http_drain(p->http);
+        p->http = NULL;
+        plane_unlink(p);
     }
-    drop_calls(p);
-    http_free(p->http);
-    p->http = NULL;
-    plane_unlink(p);
 }
 
 void plane_commit(struct plane *p, const struct settings *settings)
@@ -76,14 +75,10 @@ void plane_commit(struct plane *p, const struct settings *settings)
         return;
     }
     p->addr = p->next_addr;
-    p->http = http_new(p, p->next_fd);
+    p->http = http_new(p, &p->addr, p->next_fd);
     p->next_fd = -1;
     addr_text(&p->addr, text);
-    if (p->http == NULL) {
-        log_error("admin: cannot listen on %s", text);
-    } else {
-        log_info("admin on %s%s", text, p->token_needed ? "" : " without a token");
-    }
+    log_info("admin on %s%s", text, p->token_needed ? "" : " without a token");
 }
 
 void plane_abandon(struct plane *p)
@@ -110,6 +105,10 @@ void plane_free(struct plane *p)
     }
     plane_abandon(p);
     stop_listening(p);
+    drop_calls(p);
+    while (p->draining != NULL) {
+        http_free(p->draining);
+    }
     alert_free(p->alert);
     health_view_free(p->context.health);
     free(p);

@@ -24,6 +24,7 @@ struct plane {
     struct admin_context context;
     struct admin_call *calls; /* list of those not answered */
     struct http *http;        /* listening; NULL: no `admin` directive */
+    struct http *draining;    /* list of those of addresses before */
     struct addr addr;         /* where; len 0: nowhere */
     struct listen_inherited *inherited;
     struct alert *alert; /* the alerts of the configuration */
