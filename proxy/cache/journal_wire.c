@@ -86,7 +86,8 @@ size_t journal_wire_decode(struct str bytes, struct arena *a, struct record **ou
 
 void journal_wire_encode_intent(const struct journal_intent *intent, struct strbuf *out)
 {
-    strbuf_addf(out, "%.*s %llu ", STR_ARG(intent->mid), (unsigned long long)intent->deadline);
+    strbuf_add_str(out, intent->mid);
+    strbuf_addf(out, " %llu ", (unsigned long long)intent->deadline);
     strbuf_add_str(out, intent->records);
 }
 

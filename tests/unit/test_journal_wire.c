@@ -176,6 +176,7 @@ static void test_too_long_becomes_all(void **state)
 static void test_intent_round_trip(void **state)
 {
     (void)state;
+    const struct journal_intent odd = {STR("\0:7"), 1, STR("ns1:\0")};
     const struct journal_intent in = {STR("0123456789abcdef:7"), 40000, STR("gh3:a:*ns1: ")};
     struct journal_intent out;
     struct strbuf wire = {0};
@@ -184,6 +185,10 @@ static void test_intent_round_trip(void **state)
     assert_true(journal_wire_decode_intent(strbuf_str(&wire), &out));
     assert_true(str_eq(out.mid, in.mid) && str_eq(out.records, in.records));
     assert_int_equal(out.deadline, 40000);
+    wire.n = 0;
+    journal_wire_encode_intent(&odd, &wire);
+    assert_true(journal_wire_decode_intent(strbuf_str(&wire), &out));
+    assert_true(str_eq(out.mid, odd.mid) && str_eq(out.records, odd.records));
     strbuf_free(&wire);
 }
 
