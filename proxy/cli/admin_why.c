@@ -75,7 +75,10 @@ enum exit_code admin_why_stranger(const struct admin_failure *f, struct strbuf *
     strbuf_addf(out,
                 "what answers on %s is not an admin plane (%s); give the address of `admin`, "
                 "not of `listen`",
-                f->address, f->json == NULL ? "its answer is not JSON" : "a member is missing");
+                f->address,
+                f->json == NULL                              ? "its answer is not JSON"
+                : json_get(f->json, STR("instance")) != NULL ? "it is larder's data port"
+                                                             : "a member is missing");
     return EXIT_UNREACHABLE;
 }
 
@@ -104,7 +107,8 @@ enum exit_code admin_why_refused(const struct admin_failure *f, struct strbuf *o
                     f->address);
         return EXIT_UNREACHABLE;
     }
-    if (text.n == 0 && f->json == NULL) {
+    /* The data port's problems name their request, the plane's do not. */
+    if (json_get(f->json, STR("instance")) != NULL || (text.n == 0 && f->json == NULL)) {
         return admin_why_stranger(f, out);
     }
     term_add(out, text);

@@ -148,3 +148,11 @@ def test_a_unix_socket(larder, origin):
     proxy = larder("admin unix:%DIR%/admin.sock\n" + CONF, origin=origin.url)
     eventually(lambda: cli("stats", "-c", proxy.conf_path).returncode == 0, 15)
     assert cli("stats", "--admin", f"unix:{proxy.folder}/admin.sock").returncode == 0
+
+
+def test_the_data_port_is_no_admin_plane(larder):
+    """Its own errors are JSON problems, too."""
+    proxy = larder("upstream main http://127.0.0.1:1\ndefaults { upstream main }\nroute GET /a { ttl 1m; scope public }\n")
+    r = cli("stats", "--admin", f"127.0.0.1:{proxy.port}")
+    assert r.returncode == 3, r
+    assert "not an admin plane (it is larder's data port)" in r.stderr
