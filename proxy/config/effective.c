@@ -67,7 +67,10 @@ static void add_value(struct strbuf *out, struct str text, bool host_only)
         strbuf_add_str(&url, STR("***@"));
         rest = str_skip(rest, at + 1);
     }
-    size_t host = str_index(rest, '/');
+    size_t host = 0;
+    while (host < rest.n && strchr("/?#", rest.p[host]) == NULL) {
+        host++;
+    }
     if (host_only && host < rest.n) {
         rest.n = host;
         strbuf_add_str(&url, rest);

@@ -266,7 +266,7 @@ static void check_bare(struct conf_lexer *lx, struct conf_token *t)
         conf_error(lx->d, t->at, "a quote inside a word; quote the whole word");
         t->bad = true;
     } else if (!braces_paired(t->text) || str_eq(t->text, STR("{}"))) {
-        conf_error(lx->d, t->at, "unpaired brace in `%.*s`", STR_ARG(conf_clip(t->raw)));
+        conf_error(lx->d, t->at, "unpaired brace in this word");
         conf_hint(lx->d, "the braces of a block stand alone: put a space on both sides; "
                          "quote a word that holds other braces or blanks");
         t->bad = true;

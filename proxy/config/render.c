@@ -19,9 +19,9 @@
 #define LINE_WINDOW 160 /* bytes of a source line that are shown */
 #define LINE_BEFORE 60  /* of which before the place, when the line is longer */
 
-/* Options whose value is covered in a shown line. */
-static const char *const secret_options[] = {
-    "secret=", "token=", "password=", "value=", "debug_token "};
+/* What stands before a value that is covered in a shown line. */
+static const char *const secrets[] = {
+    "secret=", "token=", "password=", "sentinel_password=", "value=", "debug_token"};
 
 static int compare_diags(const void *pa, const void *pb)
 {
@@ -53,27 +53,47 @@ static bool said_before(const struct conf_diag *list, size_t i)
     return false;
 }
 
-static bool ends_value(char c)
+static bool is_blank(char c)
 {
-    return c == ' ' || c == '\t' || c == ';' || c == '"';
+    return c == ' ' || c == '\t';
 }
 
-/* Covers line[from..) up to the end of the value; what is only a ${NAME} stays readable. */
-static void cover_value(char *line, size_t n, size_t from)
+/* Where the value at i ends: behind a quote at the next one, else at a blank. */
+static size_t value_end(const char *line, size_t n, size_t i, bool quoted)
 {
-    size_t i = from;
+    while (i < n && (quoted ? line[i] != '"' : !is_blank(line[i]) && line[i] != ';')) {
+        i += quoted && line[i] == '\\' && i + 1 < n ? 2 : 1;
+    }
+    return i;
+}
 
-    if (i < n && line[i] == '"') {
-        i++;
-    }
-    size_t end = i;
-    while (end < n && !ends_value(line[end])) {
-        end++;
-    }
+/* Covers the value at i; what is only a ${NAME} stays readable. */
+static void cover_value(char *line, size_t n, size_t i, bool quoted)
+{
+    size_t end = value_end(line, n, i, quoted);
     bool reference = end - i > 3 && line[i] == '$' && line[i + 1] == '{' &&
                      line[end - 1] == '}' && memchr(line + i, ':', end - i) == NULL;
     if (!reference) {
         memset(line + i, '*', end - i);
+    }
+}
+
+/* Covers who logs in to the URL whose `//` ends at i, and all behind a webhook's host. A
+ * password with a slash in it is still one. */
+static void cover_url(char *line, size_t n, size_t i, bool webhook)
+{
+    size_t end = value_end(line, n, i, false);
+    for (size_t at = end; at > i; at--) {
+        if (line[at - 1] == '@') {
+            memset(line + i, '*', at - 1 - i);
+            i = at;
+        }
+    }
+    while (i < end && webhook && strchr("/?#\"", line[i]) == NULL) {
+        i++;
+    }
+    if (webhook && i + 1 < end && line[i] != '"') {
+        memset(line + i + 1, '*', end - i - 1 - (line[end - 1] == '"'));
     }
 }
 
@@ -82,27 +102,37 @@ static bool is_word_byte(char c)
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-/* Covers the values of secret options and the userinfo of URLs, keeping every column. */
+static bool stands_at(const char *line, size_t n, size_t i, const char *word)
+{
+    size_t len = strlen(word);
+    return n - i > len && memcmp(line + i, word, len) == 0 &&
+           (i == 0 || !is_word_byte(line[i - 1]));
+}
+
+/* Covers the values of secret options and what is secret in URLs, keeping every column. */
 static void cover_secrets(char *line, size_t n)
 {
+    bool webhook = false;
+
     for (size_t i = 0; i < n; i++) {
-        for (size_t k = 0; k < sizeof(secret_options) / sizeof(secret_options[0]); k++) {
-            size_t len = strlen(secret_options[k]);
-
-            if (n - i > len && memcmp(line + i, secret_options[k], len) == 0 &&
-                (i == 0 || !is_word_byte(line[i - 1]))) {
-                cover_value(line, n, i + len);
+        for (size_t k = 0; k < sizeof(secrets) / sizeof(secrets[0]); k++) {
+            if (!stands_at(line, n, i, secrets[k])) {
+                continue;
             }
+            bool quoted = i > 0 && line[i - 1] == '"';
+            size_t from = i + strlen(secrets[k]);
+            while (from < n && is_blank(line[from])) {
+                from++;
+            }
+            if (from < n && line[from] == '"') {
+                quoted = true;
+                from++;
+            }
+            cover_value(line, n, from, quoted);
         }
+        webhook = stands_at(line, n, i, "url=") || (webhook && !is_blank(line[i]));
         if (n - i > 3 && memcmp(line + i, "://", 3) == 0) {
-            size_t end = i + 3;
-
-            while (end < n && line[end] != '/' && line[end] != '@' && !ends_value(line[end])) {
-                end++;
-            }
-            if (end < n && line[end] == '@') {
-                memset(line + i + 3, '*', end - i - 3);
-            }
+            cover_url(line, n, i + 3, webhook);
         }
     }
 }

@@ -131,6 +131,26 @@ static void test_open_http(void **state)
     settings_unref(s);
 }
 
+/* What GET /config shows of a receiver is its host: the rest of such URLs is often a secret. */
+static void test_urls_are_not_shown(void **state)
+{
+    static const char *const urls[] = {
+        "https://hooks.example.com/hunter2", "https://hooks.example.com?key=hunter2",
+        "https://hooks.example.com#hunter2", "https://u:hunter2@hooks.example.com/x",
+        "https://u:a/hunter2@hooks.example.com?x"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+        struct strbuf text = {0};
+        strbuf_addf(&text, "alert redis down url=%s%c", urls[i], '\0');
+        struct settings *s = case_good(text.p);
+        assert_null(strstr(s->text.p, "hunter2"));
+        assert_non_null(strstr(s->text.p, "hooks.example.com/***"));
+        settings_unref(s);
+        strbuf_free(&text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +158,7 @@ int main(void)
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_open_http),
+        cmocka_unit_test(test_urls_are_not_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,9 +65,11 @@ static void test_grammar_errors(void **state)
         {"version a\"b\"\n", "a quote inside a word", NULL, 0},
         {"error_log level=\"info\n", "t.conf:1:17: error: this string has no closing quote",
          NULL, 0},
-        {"defaults {ttl 5m}\n", "unpaired brace in `{ttl`", "put a space on both sides", 2},
-        {"defaults { ttl 5m}\n", "unpaired brace in `5m}`", "stand alone", 0},
-        {"type x {}\n", "unpaired brace in `{}`", NULL, 0},
+        {"defaults {ttl 5m}\n", "t.conf:1:10: error: unpaired brace in this word",
+         "put a space on both sides", 2},
+        {"defaults { ttl 5m}\n", "t.conf:1:16: error: unpaired brace in this word",
+         "stand alone", 0},
+        {"type x {}\n", "t.conf:1:8: error: unpaired brace in this word", NULL, 0},
         {"defaults {\n", "t.conf:1:1: error: the block of `defaults` is never closed", NULL, 2},
         {"}\n", "t.conf:1:1: error: this `}` closes nothing", NULL, 0},
         {"defaults { }\n}\n", "t.conf:2:1: error: this `}` closes nothing", NULL, 0},
@@ -240,6 +242,40 @@ static void test_literal_secrets_are_covered(void **state)
     strbuf_free(&report.text);
 }
 
+/* Whatever stands around it: quotes with blanks in them, other blanks, a longer name. */
+static void test_literal_secrets_are_covered_whole(void **state)
+{
+    static const char *const lines[] = {
+        "jwt m alg=HS256 secret=\"a b hunter2\" bogus=1\n",
+        "jwt m alg=HS256 \"secret=a b hunter2\" bogus=1\n",
+        "jwt m alg=HS256 secret=\"a \\\" hunter2\" bogus=1\n",
+        "jwt m alg=HS256 secret=ab\"hunter2 bogus=1\n",
+        "jwt m alg=HS256 secret=hunter2}\n",
+        "redis redis://:hunter2}@127.0.0.1 prefix=x\n",
+        "debug_token  hunter2 more\n",
+        "debug_token\thunter2 more\n",
+        "debug_token \"a hunter2\" more\n",
+        "redis redis://127.0.0.1 prefix=x sentinel_password=hunter2 bogus=1\n",
+        "redis redis://:pass/hunter2@127.0.0.1 prefix=x bogus=1\n",
+        "alert redis down url=https://hooks.example.com/hunter2 bogus=1\n",
+        "alert redis down url=https://hooks.example.com?key=hunter2 bogus=1\n",
+        "alert redis down url=https://u:p@hooks.example.com/x?key=hunter2 bogus=1\n",
+        "alert redis down url=\"https://hooks.example.com/hunter2\" bogus=1\n",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        struct config_report report;
+
+        assert_null(case_load(lines[i], &report));
+        if (strstr(report.text.p, "hunter2") != NULL) {
+            print_message("%s%s", lines[i], report.text.p);
+        }
+        assert_null(strstr(report.text.p, "hunter2"));
+        strbuf_free(&report.text);
+    }
+}
+
 /* ---- rendering -------------------------------------------------------------------------- */
 
 static void test_caret_counts_characters(void **state)
@@ -327,6 +363,7 @@ int main(void)
         cmocka_unit_test(test_environment_errors),
         cmocka_unit_test(test_secrets_are_not_shown),
         cmocka_unit_test(test_literal_secrets_are_covered),
+        cmocka_unit_test(test_literal_secrets_are_covered_whole),
         cmocka_unit_test(test_caret_counts_characters),
         cmocka_unit_test(test_long_and_hostile_lines),
         cmocka_unit_test(test_many_errors_stay_readable),
