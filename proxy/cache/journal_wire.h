@@ -35,8 +35,8 @@ void journal_wire_encode(const struct record *records, size_t n, struct strbuf *
 size_t journal_wire_decode(struct str bytes, struct arena *a, struct record **out)
     __attribute__((warn_unused_result));
 
-#define JOURNAL_MID_MAX         64 /* bytes */
-#define JOURNAL_INTENT_DEADLINE (24 * 3600 * (msec_t)1000)
+#define JOURNAL_MID_MAX         64                             /* bytes */
+#define JOURNAL_INTENT_DEADLINE (8 * 24 * 3600 * (msec_t)1000) /* above any `timeout` */
 
 /* A write that was announced. */
 struct journal_intent {

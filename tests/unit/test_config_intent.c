@@ -1,6 +1,8 @@
 /* config/check_intent: what `redis … intent=` says, refuses and warns about, and deadlines. */
 #include "config_case.h"
 
+#include "cache/journal_wire.h"
+
 #define REDIS "redis redis://127.0.0.1:1 prefix=p "
 
 static void test_refused(void **state)
@@ -61,6 +63,8 @@ static void test_deadlines(void **state)
         {"", "timeout first_byte=off total=7s", 17000, 5000},
         {"", "timeout first_byte=20s total=7s", 17000, 5000},
         {"", "timeout first_byte=20s total=60s", 30000, 5000},
+        {"", "timeout first_byte=24h", 86410000, 5000},
+        {"", "timeout first_byte=off total=7d", 604810000, 5000},
         {"intent_deadline=31s", "", 31000, 500},
         {"intent_deadline=1m", "timeout first_byte=off", 60000, 30000},
     };
@@ -75,6 +79,8 @@ static void test_deadlines(void **state)
         assert_int_equal(s->redis.intent, INTENT_STRICT);
         assert_int_equal(first_route(s)->intent_deadline, cases[i].deadline);
         assert_int_equal(first_route(s)->intent_renew, cases[i].renew);
+        /* Else the nodes cannot read the announcement, nor know which one has ended. */
+        assert_true(cases[i].deadline <= JOURNAL_INTENT_DEADLINE);
         assert_int_equal(s->sites[0].routes[1].intent_deadline, 0);
         assert_true(s->sites[0].fallback.intent_deadline > 0);
         settings_unref(s);

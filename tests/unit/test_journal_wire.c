@@ -196,7 +196,7 @@ static void test_intent_limits(void **state)
 {
     (void)state;
     static const char longest[] =
-        "0123456789012345678901234567890123456789012345678901234567890123 86400000 ";
+        "0123456789012345678901234567890123456789012345678901234567890123 691200000 ";
     struct journal_intent out;
     assert_true(journal_wire_decode_intent(str_from(longest), &out));
     assert_int_equal(out.mid.n, JOURNAL_MID_MAX);
@@ -207,7 +207,7 @@ static void test_intent_limits(void **state)
         "m",      "m ",
         "m 1",    " 1 ",
         "m 0 ",   "m -1 ",
-        "m 1s ",  "m 86400001 ",
+        "m 1s ",  "m 691200001 ",
         "m  ",    "m 18446744073709551616 ",
         "m x ",   "m +1 x",
         "m 1.5 ", "01234567890123456789012345678901234567890123456789012345678901234 1 ",
