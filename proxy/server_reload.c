@@ -100,6 +100,20 @@ static void refuse(struct server *s, const char *why, struct str report)
     strbuf_free(&text);
 }
 
+static bool redis_same(const struct redis_settings *a, const struct redis_settings *b)
+{
+    if (!a->on || !b->on) {
+        return a->on == b->on;
+    }
+    /* `intent` is read for each request. */
+    return redis_target_eq(&a->target, &b->target) && str_eq(a->prefix, b->prefix) &&
+           a->budget == b->budget && a->max_object == b->max_object &&
+           a->max_lag == b->max_lag && a->uncertain == b->uncertain &&
+           a->uncertain_serve == b->uncertain_serve && a->max_records == b->max_records &&
+           a->breaker_failures == b->breaker_failures && a->breaker_max == b->breaker_max &&
+           a->lease == b->lease && a->causal == b->causal && a->lease_time == b->lease_time;
+}
+
 /* What only a restart can change. */
 static void note_restart(const struct settings *old, const struct settings *next)
 {
@@ -112,6 +126,12 @@ static void note_restart(const struct settings *old, const struct settings *next
     }
     if (!str_eq(old->pid_file, next->pid_file)) {
         log_warn(format, "pid_file");
+    }
+    if (!str_eq(old->state_dir, next->state_dir)) {
+        log_warn(format, "state_dir");
+    }
+    if (!redis_same(&old->redis, &next->redis)) {
+        log_warn(format, "redis");
     }
 }
 

@@ -366,6 +366,32 @@ bool redis_target_parse(struct str url, const struct redis_url_options *options,
     return options_apply(o, out, a, why) && target_check(out, why);
 }
 
+static bool servers_eq(const struct redis_target *a, const struct redis_target *b)
+{
+    if (a->n_servers != b->n_servers) {
+        return false;
+    }
+    for (size_t i = 0; i < a->n_servers; i++) {
+        const struct redis_server *one = &a->servers[i], *other = &b->servers[i];
+        if (!str_eq(one->host, other->host) || one->port != other->port ||
+            !addr_eq(&one->addr, &other->addr)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool redis_target_eq(const struct redis_target *a, const struct redis_target *b)
+{
+    return a->mode == b->mode && servers_eq(a, b) && str_eq(a->master, b->master) &&
+           str_eq(a->user, b->user) && str_eq(a->password, b->password) &&
+           str_eq(a->sentinel_user, b->sentinel_user) &&
+           str_eq(a->sentinel_password, b->sentinel_password) && a->database == b->database &&
+           a->tls == b->tls && a->tls_verify == b->tls_verify && str_eq(a->tls_ca, b->tls_ca) &&
+           str_eq(a->tls_cert, b->tls_cert) && str_eq(a->tls_key, b->tls_key) &&
+           str_eq(a->tls_name, b->tls_name);
+}
+
 /* ---- text ----------------------------------------------------------------------------------
  */
 

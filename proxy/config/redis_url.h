@@ -74,4 +74,7 @@ bool redis_target_parse(struct str url, const struct redis_url_options *options,
 /* The target for logs and /config: scheme and hosts, without user and password. In `a`. */
 struct str redis_target_text(const struct redis_target *t, struct arena *a);
 
+/* Is it the same place, reached in the same way? */
+bool redis_target_eq(const struct redis_target *a, const struct redis_target *b);
+
 #endif

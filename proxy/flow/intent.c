@@ -28,7 +28,7 @@ static void on_announced(void *ctx, enum append_outcome outcome)
     rq->announcing = NULL;
     rq->redis_spent = rq->worker->loop->now - rq->asked_at;
     if (outcome == APPEND_PENDING &&
-        redis_tier_settings(rq->worker->node->redis)->intent == INTENT_STRICT) {
+        config_settings(rq->config)->redis.intent == INTENT_STRICT) {
         refuse(rq);
         return;
     }

@@ -303,6 +303,17 @@ def test_strict_on_a_connection_that_goes_on(world):
         assert refused.status == 503 and refused.header("connection") == "close"
 
 
+def test_a_reload_changes_it(world):
+    a = world.node(intent="off", budget="100ms")
+    world.warm(a)
+    a.reload(CONF.replace("%INTENT%", "strict"), wait="reload done")
+    world.redis.kill()
+    world.go.set()
+    assert a.post("/a", b"x").status == 503
+    a.reload(CONF.replace("%INTENT%", "on"), wait="reload done")
+    assert a.post("/a", b"x").body == b"done"
+
+
 # ---- figures
 
 

@@ -244,6 +244,18 @@ def test_what_needs_a_restart_is_said(larder, origin):
     assert "2 workers" in new.splitlines()[-1]
 
 
+REDIS = "redis redis://127.0.0.1:1 prefix=one budget=20ms"
+
+
+@pytest.mark.parametrize("line", ["", REDIS.replace("one", "two"), REDIS + " lease=off",
+                                  REDIS.replace(":1 ", ":2 "), REDIS + " password=x"])
+def test_redis_stays_until_a_restart(larder, origin, line):
+    said = "redis changed: takes effect at the next restart"
+    proxy = larder(REDIS + "\n" + CONF, origin=origin.url)
+    assert said not in proxy.reload(REDIS + " intent=on\n" + CONF, wait=DONE)
+    assert said in proxy.reload(line + "\n" + CONF, wait=DONE)
+
+
 def test_log_level_and_access_log_change(larder, origin, tmp_path):
     proxy = larder(f"log {tmp_path}/one.log\n" + CONF, origin=origin.url)
     proxy.get("/first")
