@@ -240,6 +240,7 @@ struct redis_command *append_send(struct journal_link *l, struct str records, st
                                     .argc = field[0] != '\0' ? argc : argc - 2,
                                     .key = 3,
                                     .timeout = COMMAND_MS,
+                                    .writes = true,
                                     .done = done,
                                     .ctx = ctx};
     return redis_command(l->redis, &call);

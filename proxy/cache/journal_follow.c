@@ -320,6 +320,7 @@ static bool send_register(struct journal_link *l)
                                     .argc = sizeof(argv) / sizeof(argv[0]),
                                     .key = 3,
                                     .timeout = COMMAND_MS,
+                                    .writes = true,
                                     .done = on_registered,
                                     .ctx = l};
     l->registered_at = l->loop->now;

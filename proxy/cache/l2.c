@@ -305,6 +305,7 @@ static struct redis_command *write_command(struct l2 *t, const struct segment *a
                                     .argc = argc,
                                     .key = key,
                                     .timeout = WRITE_TIMEOUT,
+                                    .writes = done == on_written, /* a fenced one may not */
                                     .done = done,
                                     .ctx = ctx};
     struct redis_command *c = redis_command(t->redis, &call);

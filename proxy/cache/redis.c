@@ -261,9 +261,9 @@ static void note_write(struct redis_command *c, const struct redis_reply *reply,
 {
     struct redis *r = c->owner;
     if (remedy == REDIS_R_READ) {
-        redis_health_write_refused(r->health, reply->error, c->verb);
-    } else if (reply->type != REDIS_ERROR) {
-        redis_health_write_taken(r->health, c->verb);
+        redis_health_write_refused(r->health, reply->error);
+    } else if (c->writes && reply->type != REDIS_ERROR) {
+        redis_health_write_taken(r->health);
     }
 }
 
@@ -321,17 +321,6 @@ static void on_resume(struct redis_command *c)
     }
 }
 
-/* The command's name in any case of letters, as a number. */
-static uint32_t verb_of(const struct segment *name)
-{
-    const char *p = name->p;
-    uint32_t hash = 2166136261u;
-    for (size_t i = 0; i < name->n; i++) {
-        hash = (hash ^ (uint8_t)ascii_lower(p[i])) * 16777619u;
-    }
-    return hash;
-}
-
 static uint16_t slot_of(const struct segment *key)
 {
     return redis_slot_of(str_make(key->p, key->n));
@@ -339,17 +328,15 @@ static uint16_t slot_of(const struct segment *key)
 
 struct redis_command *redis_command(struct redis *r, const struct redis_call *call)
 {
-    /* Before encoding, which may release them. */
-    uint32_t verb = verb_of(&call->argv[0]);
     uint16_t slot = call->slot;
     if (r->cluster != NULL && call->key > 0) {
-        slot = slot_of(&call->argv[call->key]);
+        slot = slot_of(&call->argv[call->key]); /* before encoding, which may release it */
     }
     struct redis_command *c = redis_command_new(call->argv, call->argc, on_end);
     c->owner = r;
     c->done = call->done;
     c->ctx = call->ctx;
-    c->verb = verb;
+    c->writes = call->writes;
     c->role = call->role;
     c->slot = slot;
     c->any_node = call->key == 0 && !call->at_slot;

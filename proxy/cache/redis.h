@@ -73,6 +73,8 @@ struct redis_call {
     msec_t timeout;      /* from now; > 0. A blocking command: its block time and a bit more */
     bool wait;           /* may wait for a connection within its time; otherwise it is refused
                             at once when there is none */
+    bool writes;         /* that it goes well proves that the server takes writes: a full
+                            one still deletes, and runs scripts that find nothing to write */
     redis_done_fn *done; /* NULL: nobody waits for the end */
     void *ctx;
 };

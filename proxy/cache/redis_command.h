@@ -42,7 +42,7 @@ struct redis_command {
     redis_done_fn *done; /* NULL: nobody waits, or it was cancelled */
     void *ctx;
     bool cancelled;
-    uint32_t verb; /* hash of its name */
+    bool writes; /* as in struct redis_call */
     enum redis_role role;
     bool any_node;     /* cluster: it has no key */
     bool pausing;      /* cluster: parked for a moment, not until the map is known */

@@ -40,7 +40,6 @@ struct redis_health {
     atomic_uint up[REDIS_ROLES]; /* usable connections of all servers */
     atomic_uint breakers[REDIS_ROLES][REDIS_BREAKER_STATES]; /* CLOSED is not counted */
     atomic_uint refused; /* class of the refusal of writes; REDIS_E_NONE: none */
-    atomic_uint verb;    /* the command that was refused */
 };
 
 static const char *const role_names[REDIS_ROLES] = {
@@ -189,18 +188,16 @@ enum redis_breaker_state redis_health_breakers(const struct redis_health *h,
                : REDIS_BREAKER_CLOSED;
 }
 
-void redis_health_write_refused(struct redis_health *h, enum redis_error e, uint32_t verb)
+void redis_health_write_refused(struct redis_health *h, enum redis_error e)
 {
-    atomic_store_explicit(&h->verb, verb, memory_order_relaxed);
     if (atomic_exchange(&h->refused, (unsigned)e) == REDIS_E_NONE) {
         log_warn("Redis takes no writes: %s", redis_error_name(e));
     }
 }
 
-void redis_health_write_taken(struct redis_health *h, uint32_t verb)
+void redis_health_write_taken(struct redis_health *h)
 {
     if (atomic_load_explicit(&h->refused, memory_order_relaxed) != REDIS_E_NONE &&
-        atomic_load_explicit(&h->verb, memory_order_relaxed) == verb &&
         atomic_exchange(&h->refused, REDIS_E_NONE) != REDIS_E_NONE) {
         log_info("Redis takes writes again");
     }

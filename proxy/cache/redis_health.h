@@ -43,11 +43,11 @@ void redis_health_breaker(struct redis_health *h, enum redis_role role,
 enum redis_breaker_state redis_health_breakers(const struct redis_health *h,
                                                enum redis_role role);
 
-/* The command `verb` (a hash of its name) was refused as a write (OOM, MISCONF, …). */
-void redis_health_write_refused(struct redis_health *h, enum redis_error e, uint32_t verb);
+/* A command was refused as a write (OOM, MISCONF, NOREPLICAS). */
+void redis_health_write_refused(struct redis_health *h, enum redis_error e);
 
-/* The command `verb` went well: if it was refused before, writes are taken again. Cheap. */
-void redis_health_write_taken(struct redis_health *h, uint32_t verb);
+/* One that such a server would have refused went well. Cheap. */
+void redis_health_write_taken(struct redis_health *h);
 
 /* The class of the last refusal; REDIS_E_NONE: writes are taken, as far as is known. */
 enum redis_error redis_health_writes(const struct redis_health *h);

@@ -100,6 +100,7 @@ static inline bool ask_send(struct redis_case *k, struct ask *a, enum redis_role
                               .argv = argv,
                               .timeout = timeout,
                               .wait = wait,
+                              .writes = strncasecmp(words, "SET ", 4) == 0,
                               .done = ask_on_done,
                               .ctx = a};
     strbuf_free(&a->text);
