@@ -15,6 +15,7 @@
 #include "cache/journal_link_state.h"
 #include "cache/journal_scripts.h"
 #include "cache/journal_wire.h"
+#include "cache/redis_health.h"
 
 #define BLOCK_MAX_MS 250 /* the rhythm of proofs when nothing happens */
 #define BLOCK_MIN_MS 10
@@ -298,6 +299,24 @@ static void on_waited(void *ctx, const struct redis_result *result)
     }
 }
 
+/* A full server takes the registration, because that begins by deleting. Whether it takes
+ * others again is asked for: a node without traffic has nothing else to find out by. */
+static void probe_writes(struct journal_link *l)
+{
+    const struct redis_health *h = l->options.redis.health;
+    const struct segment argv[] = {REDIS_ARG("SET"), redis_arg(l->key_probe), REDIS_ARG("1"),
+                                   REDIS_ARG("PX"), REDIS_ARG("1000")};
+    const struct redis_call call = {.role = REDIS_JOURNAL,
+                                    .argv = argv,
+                                    .argc = 5,
+                                    .key = 1,
+                                    .timeout = COMMAND_MS,
+                                    .writes = true};
+    if (h != NULL && redis_health_writes(h) != REDIS_E_NONE) {
+        (void)redis_command(l->redis, &call);
+    }
+}
+
 static bool send_register(struct journal_link *l)
 {
     char life[20], seq[20];
@@ -320,12 +339,12 @@ static bool send_register(struct journal_link *l)
                                     .argc = sizeof(argv) / sizeof(argv[0]),
                                     .key = 3,
                                     .timeout = COMMAND_MS,
-                                    .writes = true,
                                     .done = on_registered,
                                     .ctx = l};
     l->registered_at = l->loop->now;
     append_flush(l); /* what was refused gets another chance now and then */
     intent_flush(l);
+    probe_writes(l);
     return link_send(l, SLOT_REGISTER, &call);
 }
 

@@ -203,6 +203,7 @@ struct journal_link *journal_link_new(struct journal *j,
     l->key_epoch = key_of(options->prefix, "epoch");
     l->key_nodes = key_of(options->prefix, "nodes");
     l->key_applied = key_of(options->prefix, "applied");
+    l->key_probe = key_of(options->prefix, "probe");
     memcpy(l->cursor, "0-0", sizeof("0-0"));
     link_random(l->node);
     l->loop = loop_new();
@@ -297,6 +298,7 @@ void journal_link_free(struct journal_link *l)
     disown(l->key_epoch);
     disown(l->key_nodes);
     disown(l->key_applied);
+    disown(l->key_probe);
     free(l);
 }
 

@@ -80,7 +80,7 @@ struct journal_link {
     unsigned advised; /* what was said about it: redis_advice_log() */
     pthread_t thread;
     struct journal_link_options options; /* strings owned */
-    struct str key_stream, key_epoch, key_nodes, key_applied;
+    struct str key_stream, key_epoch, key_nodes, key_applied, key_probe;
     char node[17];   /* random id of this process, hex */
     char fresh[17];  /* random id for an epoch, should the sync under way begin one */
     bool replicated; /* Sentinel: proof needs the master's replicas */

@@ -358,3 +358,6 @@ def test_redis_is_full(serve, redis, crowd):
         ask(next(asked))
     assert not redis.leases()
     assert said() == before and max(before) <= 2
+    redis.call("CONFIG", "SET", "maxmemory", "0")
+    eventually(lambda: all(node.stderr().count("takes writes again") == node_said
+                           for node, node_said in zip(nodes, before)), 15)  # with no traffic, too
