@@ -45,6 +45,10 @@ struct exchange {
     struct event *closed; /* kept: the client closes its side; NULL */
 };
 
+/* The one that listens: evhttp takes the listener's argument for itself, so that an error of it
+ * comes without ours. */
+static struct http *accepting;
+
 static struct loop *loop_of(const struct http *h)
 {
     return h->plane->context.loop;
@@ -64,8 +68,9 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
 static void on_accept_error(struct evconnlistener *listener, void *arg)
 {
     static struct log_limit limit;
-    struct http *h = arg;
+    struct http *h = accepting;
     int number = errno;
+    (void)arg; /* evhttp's */
     loop_touch(loop_of(h));
     if (log_allowed(&limit)) {
         log_warn("admin: cannot accept: %s", strerror(number));
@@ -297,6 +302,7 @@ struct http *http_new(struct plane *plane, const struct addr *addr, int fd)
     evhttp_set_bevcb(h->server, on_accept, h);
     evhttp_set_gencb(h->server, on_request, h);
     evhttp_set_timeout(h->server, STALL_S);
+    accepting = h;
     return h;
 }
 
@@ -310,6 +316,7 @@ void http_drain(struct http *h)
     deadline_cancel(&h->reopen);
     evhttp_del_accept_socket(h->server, h->bound); /* and its listener */
     h->bound = NULL;
+    accepting = NULL;
     h->next = h->plane->draining;
     h->plane->draining = h;
     conns_drain(&h->conns, on_drained, h);

@@ -140,3 +140,21 @@ def test_a_low_limit_is_said_at_start(larder, origin, tmp_path):
         p.terminate()
         assert p.wait(10) == 0
         p.stderr.close()
+
+
+def test_the_admin_address_waits_for_descriptors(larder, origin):
+    port = free_port()
+    proxy = larder(f"admin 127.0.0.1:{port}\n" + CONF, origin=origin.url)
+    eventually(lambda: "admin on " in proxy.stderr(), 15)
+    limit_files(proxy, proxy.fds() + 3)
+    clients = [socket.create_connection(("127.0.0.1", port), timeout=15) for _ in range(20)]
+    eventually(lambda: "admin: cannot accept" in proxy.stderr(), 15)
+    cpu, start = proxy.cpu(), time.monotonic()
+    time.sleep(1)
+    assert (proxy.cpu() - cpu) / (time.monotonic() - start) <= 0.05
+    assert proxy.stderr().count("admin: cannot accept") <= 2
+    for c in clients[:-1]:
+        c.close()
+    clients[-1].sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert clients[-1].recv(65536).startswith(b"HTTP/1.1 200")
+    clients[-1].close()
