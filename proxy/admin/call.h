@@ -42,6 +42,7 @@ struct admin_call {
     struct str body;
     struct str peer;          /* who, for the audit log: "127.0.0.1", "uid 1000" */
     const struct addr *local; /* the address that it came to */
+    bool guarded;             /* it came to an address that is given up and had a token */
     bool unix_peer;           /* through a Unix socket: any Host will do */
     bool routed;       /* through a route of the data port: token always, Host is its own */
     struct str prefix; /* routed: the part of the route's path before its `*` */

@@ -35,6 +35,7 @@ struct http {
     struct evconnlistener *listener;   /* its */
     struct conns conns;
     struct deadline reopen; /* after a failed accept */
+    bool guarded;           /* draining: its calls needed the token */
     struct http *next;      /* plane->draining */
 };
 
@@ -264,6 +265,7 @@ static void on_request(struct evhttp_request *req, void *arg)
     }
     struct admin_call *call = call_new(h->plane);
     call->local = &h->addr;
+    call->guarded = h->guarded;
     read_request(call, c);
     struct exchange *x = arena_zalloc(&call->arena, sizeof(*x));
     x->http = h;
@@ -311,8 +313,9 @@ static void on_drained(void *ctx)
     http_free(ctx);
 }
 
-void http_drain(struct http *h)
+void http_drain(struct http *h, bool guarded)
 {
+    h->guarded = guarded;
     deadline_cancel(&h->reopen);
     evhttp_del_accept_socket(h->server, h->bound); /* and its listener */
     h->bound = NULL;

@@ -51,10 +51,10 @@ static void drop_calls(struct plane *p)
 }
 
 /* Calls are still answered, the reload's own among them. */
-static void stop_listening(struct plane *p)
+static void stop_listening(struct plane *p, bool guarded)
 {
     if (p->http != NULL) {
-        http_drain(p->http);
+        http_drain(p->http, guarded);
         p->http = NULL;
         plane_unlink(p);
     }
@@ -64,13 +64,14 @@ void plane_commit(struct plane *p, const struct settings *settings)
 {
     const struct admin_settings *a = &settings->admin;
     char text[ADDR_TEXT_MAX];
+    bool guarded = p->token_needed;
     alert_use(p->alert, (*p->context.runtime)->settings);
     p->token_needed = a->token.n > 0;
     SHA256((const unsigned char *)(a->token.n > 0 ? a->token.p : ""), a->token.n, p->token);
     if (p->next_fd < 0 && a->on) {
         return; /* as it was */
     }
-    stop_listening(p);
+    stop_listening(p, guarded);
     if (p->next_fd < 0) {
         return;
     }
@@ -104,7 +105,7 @@ void plane_free(struct plane *p)
         return;
     }
     plane_abandon(p);
-    stop_listening(p);
+    stop_listening(p, p->token_needed);
     drop_calls(p);
     while (p->draining != NULL) {
         http_free(p->draining);

@@ -331,6 +331,18 @@ def test_a_reload_that_moves_the_plane_is_answered(larder, tmp_path, way):
             is_problem(c.request("GET", "/nowhere", auth), 404)
 
 
+@pytest.mark.parametrize("conf", ["", "admin 127.0.0.1:%OTHER%\n"])
+def test_an_address_that_is_given_up_keeps_asking_for_a_token(larder, conf):
+    """What had begun to arrive there is answered, but not because the new file has no token."""
+    proxy, plane = start_admin(larder, CONF, other=free_port())
+    with RawClient(plane.port) as halfway, RawClient(plane.port) as idle:
+        halfway.send(b"POST /clear-all HTTP/1.1\r\n")
+        assert idle.get("/livez").status == 200  # so that the plane has seen the half
+        proxy.reload(conf + CONF, wait="reload done")
+        halfway.send(b"Host: localhost\r\n\r\n")
+        is_problem(halfway.read_response(), 401)
+
+
 def test_an_address_that_cannot_be_had_refuses_the_reload(larder):
     proxy, plane = start_admin(larder, CONF)
     with socket.socket() as other:
