@@ -18,7 +18,7 @@
 #define SHOWN     50
 #define SHOWN_MAX 1000
 
-/* What is asked for; empty texts match everything. */
+/* What is asked for; empty texts match everything. The route as records keep it. */
 struct filter {
     struct str route, cache, reason;
 };
@@ -145,8 +145,10 @@ void endpoint_log(struct admin_call *call)
 {
     const struct admin_context *c = admin_context(call);
     const char *after = admin_query(call, "after");
-    const struct filter filter = {query_text(call, "route"), query_text(call, "cache"),
-                                  query_text(call, "reason")};
+    struct str route = query_text(call, "route");
+    const struct filter filter = {
+        str_make(route.p, route.n < RECENT_ROUTE ? route.n : RECENT_ROUTE),
+        query_text(call, "cache"), query_text(call, "reason")};
     uint64_t most = after != NULL ? SHOWN_MAX : SHOWN;
     if (!admin_query_number(call, "n", SHOWN_MAX, &most)) {
         return;

@@ -17,18 +17,18 @@
 #define WINDOW    128 /* … so many hits are kept */
 
 /* Texts of a record: X(member, cap in bytes). */
-#define TEXTS(X)    \
-    X(id, 64)       \
-    X(client, 64)   \
-    X(method, 24)   \
-    X(host, 64)     \
-    X(path, 256)    \
-    X(route, 96)    \
-    X(cache, 16)    \
-    X(reason, 40)   \
-    X(tier, 4)      \
-    X(upstream, 64) \
-    X(protocol, 12) \
+#define TEXTS(X)           \
+    X(id, 64)              \
+    X(client, 64)          \
+    X(method, 24)          \
+    X(host, 64)            \
+    X(path, 256)           \
+    X(route, RECENT_ROUTE) \
+    X(cache, 16)           \
+    X(reason, 40)          \
+    X(tier, 4)             \
+    X(upstream, 64)        \
+    X(protocol, 12)        \
     X(agent, 64)
 
 enum {

@@ -14,6 +14,7 @@
 
 #define RECENT_SLOTS 256u
 #define RECENT_BYTES 896u /* of one record, a multiple of eight */
+#define RECENT_ROUTE 96u  /* of a route's name; the rest is cut off */
 
 struct recent;
 

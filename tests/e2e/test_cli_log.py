@@ -60,6 +60,18 @@ def test_filters(busy):
     assert paths("--result", "STALE") == []
 
 
+def test_a_route_with_a_long_name(larder, origin):
+    """Records keep the beginning of it."""
+    path = "/" + "abcdefghi/" * 15
+    proxy, _ = start_admin(larder, f"upstream main %ORIGIN%\nroute GET {path} {{ upstream main }}\n",
+                           origin=origin.url)
+    proxy.get(path)
+    wait_lines(proxy, 1)
+    for name in (f"GET {path}", json.loads(log(proxy, "--json"))["route"]):
+        assert len(log(proxy, "--route", name).splitlines()) == 1
+    assert log(proxy, "--route", f"GET {path[:40]}") == ""
+
+
 def test_hostile_paths_cannot_drive_the_terminal(busy):
     busy.get("/a?%1b[2J=%9b&%0a=1")
     wait_lines(busy, 5)

@@ -73,6 +73,35 @@ def test_login_and_figures(site, chromium):
     assert chromium.js("return sessionStorage.getItem('larder-token')") is None
 
 
+def test_what_was_asked_before_logging_out_is_not_shown(site, chromium):
+    chromium.open(site.url, token=TOKEN)
+    chromium.wait(lambda: is_live(chromium), "the board")
+    # Answers wait at the gate until it is opened; those to the first question pass.
+    chromium.js("""
+        const real = window.fetch;
+        window.held = 0;
+        const gate = new Promise((open) => { window.openGate = open; });
+        window.fetch = async (url, options) => {
+          const answer = await real(url, options);
+          if (url.includes('stats')) return answer;
+          window.held += 1;
+          await gate;
+          return answer;
+        };""")
+    chromium.wait(lambda: chromium.js("return window.held") >= 3, "answers at the gate")
+    chromium.click("#logout")
+    chromium.type("#token", "half a tok")
+    assert chromium.js("""
+        const seen = [];
+        new MutationObserver(() => seen.push(document.getElementById('login').hidden))
+          .observe(document.getElementById('login'), { attributes: true });
+        window.openGate();
+        await new Promise((done) => setTimeout(done, 500));
+        return seen;""") == []
+    assert chromium.shown("#login") and not chromium.shown("#board")
+    assert chromium.find("#token").get_property("value") == "half a tok"
+
+
 def test_without_a_token(larder, origin, chromium):
     site = Site(larder, origin, token="")
     chromium.open(site.url)

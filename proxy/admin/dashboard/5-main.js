@@ -14,6 +14,7 @@ const page = {
   lost: 0,       // when the connection was lost; 0: it is there
   timer: 0,
   busy: false,
+  session: 0,    // changes when the token is forgotten
   health: null,
 };
 
@@ -31,6 +32,7 @@ function showLogin(message) {
   $('login-error').hidden = !message;
   say($('login-error'), message || '');
   showLink('', false);
+  page.session++;
   page.samples = [];
   page.cursor = null;
   requests.length = 0;
@@ -72,19 +74,21 @@ function show() {
   drawChart();
 }
 
-async function fetchSeldom() {
+async function fetchSeldom(session) {
   if (page.rounds % SELDOM !== 0) return;
   const [metadata, routes] = await Promise.all([askMaybe('metadata'), askMaybe('routes')]);
+  if (page.session !== session) return;
   showSchedule(metadata);
   const types = new Set(((routes && routes.routes) || []).map((r) => r.type).filter(Boolean));
   $('clear-types').replaceChildren(...[...types].sort().map((t) => el('option', { value: t })));
 }
 
-async function fetchAll() {
+async function fetchAll(session) {
   const after = page.cursor === null ? 'n=100' : `n=100&after=${encodeURIComponent(page.cursor)}`;
   const stats = await ask('stats'); // alone: a token that is wrong is wrong once
   const [health, top, log] = await Promise.all([
-    askMaybe('health'), askMaybe('top?n=10'), askMaybe(`log?${after}`), fetchSeldom()]);
+    askMaybe('health'), askMaybe('top?n=10'), askMaybe(`log?${after}`), fetchSeldom(session)]);
+  if (page.session !== session) return;
   if (log && log.next !== undefined && log.next !== null) page.cursor = log.next;
   page.health = health;
   take(stats);
@@ -118,17 +122,22 @@ async function round() {
   clearTimeout(page.timer);
   if (document.hidden || page.busy) return;
   page.busy = true;
+  const { session } = page;
   let again = true;
   try {
-    await fetchAll();
-    page.rounds++;
-    page.lost = 0;
-    $('board').classList.remove('old');
-    showLink('Live', false);
+    await fetchAll(session);
+    if (page.session === session) {
+      page.rounds++;
+      page.lost = 0;
+      $('board').classList.remove('old');
+      showLink('Live', false);
+    }
   } catch (e) {
-    again = failed(e);
+    if (page.session === session) again = failed(e);
   }
   page.busy = false;
+  /* Logged out meanwhile: what came is nobody's, and only a new token asks again. */
+  if (page.session !== session) again = Boolean(kept.get(tab, TOKEN));
   if (again && !document.hidden) page.timer = setTimeout(round, ROUND_MS);
 }
 
