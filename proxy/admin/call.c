@@ -68,6 +68,7 @@ void call_lost(struct admin_call *call)
     if (call->kept && call->gone != NULL) {
         call->gone(call->gone_ctx);
     }
+    call->forget(call);
     call_free(call);
 }
 

@@ -70,6 +70,8 @@ struct admin_call {
     void (*send)(struct admin_call *call, int status, const char *type, struct str body);
     /* Kept: the transport watches for the client's leaving from now on. */
     void (*watch)(struct admin_call *call);
+    /* There will be no answer: the transport gives up what it holds for one. */
+    void (*forget)(struct admin_call *call);
     void *transport;
 };
 

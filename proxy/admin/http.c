@@ -236,6 +236,11 @@ static void http_watch(struct admin_call *call)
     }
 }
 
+static void http_forget(struct admin_call *call)
+{
+    forget_closed(call->transport);
+}
+
 /* The inlet's request for the call, or its refusal. */
 static void read_request(struct admin_call *call, struct conn *c)
 {
@@ -273,6 +278,7 @@ static void on_request(struct evhttp_request *req, void *arg)
     call->transport = x;
     call->send = http_send;
     call->watch = http_watch;
+    call->forget = http_forget;
     if (c->inlet.status != 0) {
         admin_problem(call, c->inlet.status, "%s", c->inlet.why);
     } else {

@@ -10,7 +10,7 @@ from lib.listing import names, pages
 from lib.nodes import start_node
 from lib.origin import answer
 from lib.ports import free_port
-from lib.raw import fetch
+from lib.raw import RawClient, fetch
 from lib.sentinel import Sentinels
 from lib.wait import eventually
 
@@ -168,6 +168,20 @@ def test_redis_is_away(larder, redis, origin):
     assert r.returncode == 0 and "a:1" in r.stdout and "the list lacks names in Redis" in r.stderr
     r = run_cli("keys", "-c", a.conf_path, "--show", "a:1")
     assert r.returncode == 0 and "redis    unavailable: " in r.stdout
+
+
+def test_the_end_does_not_wait_for_redis(larder, redis, origin):
+    """Nobody gets the answer, and nothing is left of the question (the sanitizers look)."""
+    a = node(larder, redis, origin)
+    redis.pause()
+    try:
+        with RawClient(a.values["admin"]) as page, RawClient(a.values["admin"]) as one_name:
+            page.send(b"GET /keys?tier=l2 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            one_name.send(b"GET /keys/a:1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert ask(a, "/stats")["status"]  # so that the plane has seen both
+            assert a.stop() == 0
+    finally:
+        redis.resume()
 
 
 def test_a_hundred_thousand_names(larder, redis, origin):

@@ -26,10 +26,16 @@ static void on_send(struct admin_call *call, int status, const char *type, struc
     answered = status;
 }
 
+static void on_forget(struct admin_call *call)
+{
+    (void)call;
+}
+
 static struct admin_call *make_call(struct call_field *fields, size_t n)
 {
     struct admin_call *call = call_new(&plane);
     call->send = on_send;
+    call->forget = on_forget;
     call->fields = fields;
     call->n_fields = n;
     call->method = ADMIN_GET;
