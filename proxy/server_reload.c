@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "config.h"
+#include "flow/redis_tier.h"
 #include "flow/refresh.h"
 #include "flow/service.h"
 #include "server_state.h"
@@ -221,6 +222,9 @@ static void change_to(struct server *s, struct settings *settings)
     log_setup(settings->log_level, settings->log_json);
     s->next = next;
     s->n_waiting = s->n_workers;
+    if (s->node->redis != NULL) {
+        redis_tier_reloaded(s->node->redis, settings);
+    }
     for (size_t i = 0; i < s->n_workers; i++) {
         worker_reload(s->workers[i], next, fds + i * n, on_worker_changed, s);
     }

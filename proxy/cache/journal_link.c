@@ -206,6 +206,7 @@ struct journal_link *journal_link_new(struct journal *j,
     l->key_probe = key_of(options->prefix, "probe");
     memcpy(l->cursor, "0-0", sizeof("0-0"));
     link_random(l->node);
+    atomic_init(&l->lookback, options->lookback);
     l->loop = loop_new();
     if (l->loop == NULL) {
         abort();
@@ -222,6 +223,15 @@ struct journal_link *journal_link_new(struct journal *j,
     l->options.prefix = l->options.site = l->options.state_dir = STR_NULL; /* the caller's */
     start_thread(l);
     return l;
+}
+
+void journal_link_look_back(struct journal_link *l, msec_t deadline)
+{
+    msec_t longest = atomic_load_explicit(&l->lookback, memory_order_relaxed);
+    while (deadline > longest &&
+           !atomic_compare_exchange_weak_explicit(&l->lookback, &longest, deadline,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+    }
 }
 
 /* ---- the end ----------------------------------------------------------------------------- */

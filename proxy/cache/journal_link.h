@@ -47,6 +47,9 @@ struct journal_link *journal_link_new(struct journal *j,
                                       const struct journal_link_options *options)
     __attribute__((warn_unused_result));
 
+/* Any thread: an intent may have this deadline from now on; what `lookback` begins with. */
+void journal_link_look_back(struct journal_link *l, msec_t deadline);
+
 /*
  * Ends the thread, after up to half a second for what is on its way. Nothing may be appended
  * any more, and appends under way end without a callback: who still waits for one cancels it

@@ -122,7 +122,8 @@ struct journal_link {
     bool closing; /* ends when nothing is on its way any more */
     struct deadline last_call;
 
-    _Atomic msec_t proof; /* monotonic; 0: never */
+    _Atomic msec_t lookback; /* the longest deadline of an intent so far */
+    _Atomic msec_t proof;    /* monotonic; 0: never */
     atomic_bool following;
     atomic_uint_fast64_t nodes;    /* last count; 0: never counted */
     atomic_size_t waiting;         /* outbox.waiting */

@@ -54,8 +54,8 @@ static void look_back(struct journal_link *l, const char *from)
     uint64_t at = 0;
     (void)str_to_u64(str_make(from, str_index(str_from(from), '-')), UINT64_MAX, &at);
     l->older_end[0] = '\0';
-    if (l->options.lookback > 0 && at > 0) {
-        uint64_t back = (uint64_t)l->options.lookback;
+    uint64_t back = (uint64_t)atomic_load_explicit(&l->lookback, memory_order_relaxed);
+    if (back > 0 && at > 0) {
         snprintf(l->older, sizeof(l->older), "%llu-0",
                  (unsigned long long)(at > back ? at - back : 0));
         memcpy(l->older_end, from, strlen(from) + 1);

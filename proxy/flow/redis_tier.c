@@ -102,6 +102,11 @@ struct redis_tier *redis_tier_new(struct settings *settings, struct journal *jou
     return t;
 }
 
+void redis_tier_reloaded(struct redis_tier *t, const struct settings *settings)
+{
+    journal_link_look_back(t->link, longest_intent(settings));
+}
+
 void redis_tier_stop(struct redis_tier *t)
 {
     redis_free(t->look);

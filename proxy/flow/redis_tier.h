@@ -28,6 +28,8 @@ struct resolver;
 struct redis_tier *redis_tier_new(struct settings *settings, struct journal *journal,
                                   struct resolver *resolver, char *error, size_t cap)
     __attribute__((warn_unused_result));
+/* These settings are in force; of the tier's own ones only `intent` has changed. */
+void redis_tier_reloaded(struct redis_tier *t, const struct settings *settings);
 /* Ends the journal's thread. When the workers' threads have ended and their loops still exist.
  */
 void redis_tier_stop(struct redis_tier *t);

@@ -460,6 +460,28 @@ static void test_announced_before_the_epoch(void **state)
     release(&dead);
 }
 
+/* A reload lets writes be announced: from then on what is older than an epoch counts. */
+static void test_looks_back_after_a_reload(void **state)
+{
+    (void)state;
+    node_start(&k, &a);
+    RUN_UNTIL(&k, node_certain(&a));
+    (void)announced(&a, "x:*", 1500, NEVER_MS, APPEND_DONE);
+    die(&a);
+    real_order(server.port, "HSET {shop}:epoch replid 00", ":0");
+    k.options.lookback = 0;
+    node_start(&k, &b);
+    RUN_UNTIL(&k, node_certain(&b));
+    assert_int_equal(node_stats(&b).intents, 0);
+    struct stamp s = journal_stamp(b.j);
+    journal_link_look_back(b.l, 60000);
+    real_order(server.port, "HSET {shop}:epoch replid 00", ":0");
+    real_order(server.port, "CLIENT KILL TYPE normal", ":");
+    RUN_UNTIL(&k, node_stats(&b).healed == 1);
+    RUN_UNTIL(&k, node_verdict(&b, &s, "x:1") != JOURNAL_VALID);
+    release(&dead);
+}
+
 /* The end of a node that still has ends to tell. */
 static void test_ends_are_told_at_the_end(void **state)
 {
@@ -495,6 +517,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_outlives_an_epoch, setup, teardown),
         cmocka_unit_test_setup_teardown(test_announced_again_in_a_new_epoch, setup, teardown),
         cmocka_unit_test_setup_teardown(test_announced_before_the_epoch, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_looks_back_after_a_reload, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ends_are_told_at_the_end, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
