@@ -72,6 +72,10 @@ void conf_check_route_admin(struct conf_build *b, struct route_settings *r,
             return;
         }
     }
+    if (r->n_params > 0) { /* only what is fixed can be taken off for the plane */
+        conf_error(b->d, at->at, "an `admin` route takes no path parameters");
+        return;
+    }
     if (!b->s->admin.on || b->s->admin.token.n == 0) {
         conf_error(b->d, at->at,
                    "clients of the data port need a token to use the admin plane");

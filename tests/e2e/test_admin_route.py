@@ -79,6 +79,8 @@ def test_pages_of_other_sites(proxy):
     ("admin 127.0.0.1:9\nupstream m http://127.0.0.1:1\nroute GET /c/* { admin }\n", "need a token"),
     (f"admin 127.0.0.1:9 token={TOKEN}\nupstream m http://127.0.0.1:1\n"
      "route GET /c/* { admin; ttl 1m }\n", "takes no `ttl`"),
+    (f"admin 127.0.0.1:9 token={TOKEN}\nupstream m http://127.0.0.1:1\n"
+     "route GET /{tenant}/cache/* { admin }\n", "takes no path parameters"),
 ])
 def test_check(tmp_path, conf, says):
     path = tmp_path / "x.conf"
