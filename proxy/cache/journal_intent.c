@@ -171,7 +171,7 @@ static void forget_own(struct journal_link *l, struct own_intent *own)
     }
     li->n_mine--;
     deadline_cancel(&own->timer);
-    if (own->command != NULL) {
+    if (own->command != NULL && l->redis != NULL) { /* it goes with the connections */
         redis_cancel(own->command);
     }
     free_own(own);
@@ -445,7 +445,6 @@ void intent_fini(struct journal_link *l)
     loop_defer_cancel(l->loop, &li->close_due);
     deadline_cancel(&li->heal);
     while (li->mine != NULL) {
-        li->mine->command = NULL; /* gone with the connections */
         forget_own(l, li->mine);
     }
     if (li->ready) {
