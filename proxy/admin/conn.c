@@ -125,7 +125,7 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
     if (unread) {
         put_head(c);
     }
-    if (!c->busy) {
+    if (!c->busy && !c->last) {
         look(c);
     } else if (in->n > AHEAD_MAX) {
         bufferevent_disable(c->bev, EV_READ); /* evhttp enables it after the answer */
