@@ -80,9 +80,6 @@ bool admin_query_flag(struct admin_call *call, const char *name, bool *value);
 /* A request field, trimmed; STR_NULL when it is not there. */
 struct str admin_field(const struct admin_call *call, const char *name);
 
-/* The body as sent; empty when there was none. */
-struct str admin_body(const struct admin_call *call);
-
 /* The body as a JSON object, freed with the call. NULL when it is none: the call is answered
  * with 400 then. Without a body: NULL and not answered if `optional`. */
 const struct cJSON *admin_body_object(struct admin_call *call, bool optional);

@@ -152,11 +152,6 @@ struct str admin_field(const struct admin_call *call, const char *name)
     return value;
 }
 
-struct str admin_body(const struct admin_call *call)
-{
-    return call->body;
-}
-
 const struct cJSON *admin_body_object(struct admin_call *call, bool optional)
 {
     const char *why = "";

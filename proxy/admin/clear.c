@@ -279,9 +279,6 @@ void endpoint_invalidate_pattern(struct admin_call *call)
 void endpoint_clear_all(struct admin_call *call)
 {
     const cJSON *body = admin_body_object(call, true);
-    if (body == NULL && admin_body(call).n > 0) {
-        return; /* answered */
-    }
     if (body != NULL && body->child != NULL) {
         admin_problem(call, 400, "this clears everything and takes no members");
         return;

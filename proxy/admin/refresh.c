@@ -170,13 +170,7 @@ static const char *begin(struct waiting *w, const struct admin_context *context,
 void endpoint_refresh(struct admin_call *call)
 {
     const struct admin_context *context = admin_context(call);
-    const struct cJSON *body = NULL;
-    if (admin_body(call).n > 0) {
-        body = admin_body_object(call, false);
-        if (body == NULL) {
-            return;
-        }
-    }
+    const struct cJSON *body = admin_body_object(call, true);
     struct waiting *w = xcalloc(1, sizeof(*w));
     w->call = call;
     w->refresh = context->refresh;
