@@ -76,14 +76,14 @@ def waited_for(redis, n=1):
 
 @pytest.fixture
 def serve(larder, redis):
-    """Factory: serve(respond, nodes=2) -> (nodes, origin)."""
+    """Factory: serve(respond, nodes=2) -> (nodes, origin); serve.figures are the nodes' own."""
     origins = []
 
     def start(respond, nodes=2, options=""):
         raise_fd_limit()
         origins.append(QuickOrigin(respond))
-        started, _ = start_all(larder, redis, [None] * nodes, origin=origins[-1].url, budget="5s",
-                               options=options)
+        started, start.figures = start_all(larder, redis, [None] * nodes, origin=origins[-1].url,
+                                           budget="5s", options=options)
         return started, origins[-1]
 
     yield start

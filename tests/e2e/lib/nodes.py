@@ -31,6 +31,14 @@ def acquainted(figures):
                "the nodes know each other")
 
 
+def caught_up(figures):
+    """Waits until each of these nodes has applied all that the others have."""
+    def place(f):
+        journal = f.json("/stats")["journal"]
+        return journal["epoch"], journal["position"]
+    eventually(lambda: len({place(f) for f in figures}) == 1, 15, "the nodes know the same")
+
+
 def registered(redis, prefix="shop"):
     """Ids of the nodes that are alive."""
     return set(redis.call("ZRANGE", f"{{{prefix}}}:nodes", 0, -1))
