@@ -102,6 +102,10 @@ void admin_problem(struct admin_call *call, int status, const char *fmt, ...)
  * no-store, X-Content-Type-Options: nosniff). name is a constant; the value is copied. */
 void admin_add_field(struct admin_call *call, const char *name, const char *value);
 
+/* A member of an answer: a time of the wall clock in seconds ("2026-01-31T12:00:00Z"); null for
+ * 0, which is never. */
+void admin_put_time(struct cJSON *to, const char *name, msec_t wall);
+
 /* ---- answering later ----------------------------------------------------------------------
  */
 

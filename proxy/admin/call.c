@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cjson/cJSON.h>
 
@@ -266,6 +267,19 @@ void admin_problem(struct admin_call *call, int status, const char *fmt, ...)
     cJSON_Delete(tree);
     answer(call, status, "application/problem+json", str_from(text != NULL ? text : "{}"));
     cJSON_free(text);
+}
+
+void admin_put_time(struct cJSON *to, const char *name, msec_t wall)
+{
+    char text[32];
+    struct tm tm;
+    time_t seconds = (time_t)(wall / 1000);
+    if (wall == 0 || gmtime_r(&seconds, &tm) == NULL) {
+        cJSON_AddNullToObject(to, name);
+        return;
+    }
+    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    cJSON_AddStringToObject(to, name, text);
 }
 
 void admin_add_field(struct admin_call *call, const char *name, const char *value)

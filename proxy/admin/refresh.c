@@ -3,7 +3,6 @@
  * runs jobs, or fetches one path, now, and answers when they have ended.
  */
 #include <stdlib.h>
-#include <time.h>
 
 #include <cjson/cJSON.h>
 
@@ -34,19 +33,6 @@ static void add_text(struct cJSON *to, const char *name, struct str value)
     free(text);
 }
 
-static void add_time(struct cJSON *to, const char *name, msec_t wall)
-{
-    char text[32];
-    struct tm tm;
-    time_t seconds = (time_t)(wall / 1000);
-    if (wall == 0 || gmtime_r(&seconds, &tm) == NULL) {
-        cJSON_AddNullToObject(to, name);
-        return;
-    }
-    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
-    cJSON_AddStringToObject(to, name, text);
-}
-
 /* What a run came to. */
 static struct cJSON *outcome(const struct refresh_report *j)
 {
@@ -71,14 +57,14 @@ static void add_job(const struct refresh_report *j, void *ctx)
     add_text(o, "path", j->target);
     cJSON_AddNumberToObject(o, "every_seconds", (double)j->every / 1000);
     cJSON_AddBoolToObject(o, "running", j->running);
-    add_time(o, "last_run", j->last_run);
+    admin_put_time(o, "last_run", j->last_run);
     cJSON_AddStringToObject(o, "last_result", result_word(j->result));
     if (j->reason.n > 0) {
         add_text(o, "reason", j->reason);
     }
     cJSON_AddNumberToObject(o, "duration_ms", (double)j->duration);
     cJSON_AddNumberToObject(o, "bytes", (double)j->bytes);
-    add_time(o, "next_run", j->next_run);
+    admin_put_time(o, "next_run", j->next_run);
     cJSON_AddNumberToObject(o, "runs", (double)j->runs);
     cJSON_AddNumberToObject(o, "failures", (double)j->failures);
     cJSON_AddItemToArray(ctx, o);

@@ -4,7 +4,6 @@
  */
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <cjson/cJSON.h>
 
@@ -123,16 +122,11 @@ static void put_slow(cJSON *to, const struct gathered *g, const struct stats *s,
     cJSON *list = cJSON_AddArrayToObject(to, "slow");
     for (size_t i = 0; i < g->n_slow && i < most && g->slow[i].us > 0; i++) {
         const struct top_slow *slow = &g->slow[i];
-        char at[32];
-        time_t second = (time_t)(slow->at / 1000);
-        struct tm tm;
-        gmtime_r(&second, &tm);
-        strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%SZ", &tm);
         cJSON *o = cJSON_CreateObject();
         put_str(o, "name", str_make(slow->name, slow->name_n));
         put_str(o, "route", stats_label(s, slow->label)->label);
         cJSON_AddNumberToObject(o, "ms", round((double)slow->us) / 1000);
-        cJSON_AddStringToObject(o, "at", at);
+        admin_put_time(o, "at", slow->at);
         cJSON_AddItemToArray(list, o);
     }
 }
