@@ -6,6 +6,8 @@
 
 #include <errno.h>
 
+#include <cjson/cJSON.h>
+
 #include "base/json.h"
 #include "base/units.h"
 #include "cli/term.h"
@@ -78,20 +80,24 @@ enum exit_code admin_why_stranger(const struct admin_failure *f, struct strbuf *
                 f->address,
                 f->json == NULL                              ? "its answer is not JSON"
                 : json_get(f->json, STR("instance")) != NULL ? "it is larder's data port"
-                                                             : "a member is missing");
+                : f->status < 200 || f->status > 299 ? "its error is not one of larder's"
+                                                     : "a member is missing");
     return EXIT_UNREACHABLE;
 }
 
-/* The `detail` or else the `title` of a problem document; empty: it is none. */
-static struct str problem_text(const struct cJSON *json)
+/* Exactly the members that admin_problem() writes, and no others: the data port's problems name
+ * their request (`instance`), and other servers have errors of their own. */
+static bool is_problem_of_plane(const struct admin_failure *f)
 {
-    struct str detail = json_string(json_get(json, STR("detail")));
-    return detail.n > 0 ? detail : json_string(json_get(json, STR("title")));
+    const cJSON *status = json_get(f->json, STR("status"));
+    return str_eq(json_string(json_get(f->json, STR("type"))), STR("about:blank")) &&
+           json_string(json_get(f->json, STR("title"))).n > 0 &&
+           json_string(json_get(f->json, STR("detail"))).n > 0 && cJSON_IsNumber(status) &&
+           status->valuedouble == (double)f->status && cJSON_GetArraySize(f->json) == 4;
 }
 
 enum exit_code admin_why_refused(const struct admin_failure *f, struct strbuf *out)
 {
-    struct str text = problem_text(f->json);
     if (f->status == 401) {
         strbuf_addf(out,
                     f->token ? "%s refused the token; it must be that of `admin … token=`: set "
@@ -107,11 +113,10 @@ enum exit_code admin_why_refused(const struct admin_failure *f, struct strbuf *o
                     f->address);
         return EXIT_UNREACHABLE;
     }
-    /* The data port's problems name their request, the plane's do not. */
-    if (json_get(f->json, STR("instance")) != NULL || (text.n == 0 && f->json == NULL)) {
+    if (!is_problem_of_plane(f)) {
         return admin_why_stranger(f, out);
     }
-    term_add(out, text);
-    strbuf_addf(out, "%s(%s answered %ld)", text.n > 0 ? " " : "", f->address, f->status);
+    term_add(out, json_string(json_get(f->json, STR("detail"))));
+    strbuf_addf(out, " (%s answered %ld)", f->address, f->status);
     return f->status == 403 ? EXIT_UNREACHABLE : EXIT_FAILED;
 }

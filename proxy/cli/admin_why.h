@@ -33,7 +33,7 @@ enum exit_code admin_why_no_answer(const struct admin_failure *f, struct strbuf 
 /* The answer's status is not 2xx. */
 enum exit_code admin_why_refused(const struct admin_failure *f, struct strbuf *out);
 
-/* A 2xx answer that the admin plane does not give. */
+/* An answer that the admin plane does not give. */
 enum exit_code admin_why_stranger(const struct admin_failure *f, struct strbuf *out);
 
 #endif

@@ -70,21 +70,32 @@ static int signal_by_file(const char *pid_file)
     return EXIT_OK;
 }
 
+/* How to go on when the plane that the configuration names is not the one that runs. */
+static const char *way_out(const struct admin_reply *reply)
+{
+    return reply->status == 401
+               ? "after an edit of the token give the old one, or send larder SIGHUP "
+                 "(systemctl reload, kill -HUP, or --pid-file FILE)"
+               : "after an edit of `admin` ask the old address with --admin ADDRESS, or send "
+                 "larder SIGHUP (systemctl reload, kill -HUP, or --pid-file FILE)";
+}
+
 /* What went wrong at the other end: every line of it. */
-static void print_refusal(const struct admin_client *c, const struct admin_reply *reply)
+static void print_refusal(const struct admin_client *c, const struct admin_reply *reply,
+                          enum exit_code code)
 {
     struct str detail = member_text(reply->json, "detail");
-    struct str errors = member_text(reply->json, "errors");
-    if (reply->status != 422 || errors.n + detail.n == 0) {
+    if (reply->status != 422 || code != EXIT_FAILED || detail.n == 0) {
         fprintf(stderr, "larder: %s\n", admin_client_why(c));
         return;
     }
-    term_print_text(stderr, errors.n > 0 ? errors : detail);
+    term_print_text(stderr, detail);
     fprintf(stderr, "\nlarder: nothing was reloaded\n");
 }
 
-/* EXIT_UNREACHABLE is left to the caller to report when `quiet`. */
-static enum exit_code ask_to_reload(const struct admin_options *o, bool quiet)
+/* `configured`: the address is that of the configuration, whose pid_file (NULL: it has none) is
+ * what to go by when the plane cannot be asked. The exit code. */
+static int ask_to_reload(const struct admin_options *o, bool configured, const char *pid_file)
 {
     enum exit_code code;
     struct admin_client *c = admin_client_new(o, &code);
@@ -92,15 +103,22 @@ static enum exit_code ask_to_reload(const struct admin_options *o, bool quiet)
         return code;
     }
     struct admin_reply reply;
-    const struct admin_ask ask = {.method = "POST", .target = STR("/reload")};
-    code = admin_client_ask(c, &ask, &reply);
-    if (code == EXIT_OK) {
+    const struct admin_ask ask = {
+        .method = "POST", .target = STR("/reload"), .expect = "status"};
+    int result = (int)admin_client_ask(c, &ask, &reply);
+    if (result == EXIT_OK) {
         printf("larder at %s has reloaded\n", admin_client_address(c));
-    } else if (code != EXIT_UNREACHABLE || !quiet) {
-        print_refusal(c, &reply);
+    } else if (result != EXIT_UNREACHABLE || !configured) {
+        print_refusal(c, &reply, (enum exit_code)result);
+    } else if (pid_file == NULL) {
+        fprintf(stderr, "larder: %s; %s\n", admin_client_why(c), way_out(&reply));
+    } else {
+        fprintf(stderr, "larder: %s; going by the pid file %s instead\n", admin_client_why(c),
+                pid_file);
+        result = signal_by_file(pid_file);
     }
     admin_client_free(c);
-    return code;
+    return result;
 }
 
 /* By the admin plane or the pid file that the configuration names, after a look at it: errors
@@ -117,15 +135,13 @@ static int reload_by_config(const struct admin_options *o)
     }
     char *pid_file = s->pid_file.n > 0 ? str_dup(s->pid_file) : NULL;
     bool admin = s->admin.on;
-    int code = EXIT_UNREACHABLE;
+    int code = EXIT_FAILED;
     settings_unref(s);
     if (admin) {
-        code = (int)ask_to_reload(o, pid_file != NULL);
-    }
-    if (pid_file != NULL && code == EXIT_UNREACHABLE) {
+        code = ask_to_reload(o, true, pid_file);
+    } else if (pid_file != NULL) {
         code = signal_by_file(pid_file);
-    } else if (!admin) {
-        code = EXIT_FAILED;
+    } else {
         fprintf(stderr,
                 "larder: %s has neither admin nor pid_file; use --pid-file, kill -HUP, or "
                 "systemctl reload\n",
@@ -151,5 +167,5 @@ int cli_reload(int argc, char **argv)
     if (given != NULL) {
         return signal_by_file(given);
     }
-    return admin.admin != NULL ? (int)ask_to_reload(&admin, false) : reload_by_config(&admin);
+    return admin.admin != NULL ? ask_to_reload(&admin, false, NULL) : reload_by_config(&admin);
 }

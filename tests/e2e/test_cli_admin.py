@@ -1,5 +1,6 @@
 """Commands and the admin plane: how they find it, and what they say when it does not answer."""
 
+import json
 import socket
 import threading
 
@@ -150,9 +151,95 @@ def test_a_unix_socket(larder, origin):
     assert cli("stats", "--admin", f"unix:{proxy.folder}/admin.sock").returncode == 0
 
 
+# What each command that asks needs so that its arguments are right.
+ASKING = [("stats",), ("top",), ("keys",), ("keys", "--show", "a"), ("clear", "a"), ("refresh",),
+          ("refresh", "/a"), ("routes",), ("health",), ("log",), ("reload",), ("explain", "/a")]
+ERRORS = [
+    {"error": "not found"}, {"detail": "Not Found"}, {"title": "Not Found", "status": 404},
+    {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "no", "traceId": "7"},
+    {"type": "https://errors.test/1", "title": "Not Found", "status": 404, "detail": "no"},
+    {"type": "about:blank", "title": "Not Found", "status": 400, "detail": "no"}, [], "no", None]
+
+
+def test_an_api_is_no_admin_plane(origin):
+    """Whose errors are JSON, and may even be called problems: each command, each error."""
+    def said(command):
+        r = cli(*command, "--admin", f"127.0.0.1:{origin.port}")
+        assert r.returncode == 3 and r.stdout == "", (command, r)
+        assert "is not an admin plane" in r.stderr and len(r.stderr.splitlines()) == 1, (command, r)
+        return r.stderr
+    for status in (404, 403, 422, 500):
+        for error in ERRORS:
+            origin.default = answer(status, json.dumps(error).encode(),
+                                    {"Content-Type": "application/json"})
+            assert "its error is not one of larder's" in said(("stats",))
+    origin.default = answer(422, b'{"detail":[{"loc":["query","n"],"msg":"bad"}],"errors":"no"}')
+    for command in ASKING:
+        said(command)
+    origin.default = answer(200, b'{"data":1}')
+    for command in ASKING:
+        assert "a member is missing" in said(command)
+
+
 def test_the_data_port_is_no_admin_plane(larder):
     """Its own errors are JSON problems, too."""
     proxy = larder("upstream main http://127.0.0.1:1\ndefaults { upstream main }\nroute GET /a { ttl 1m; scope public }\n")
     r = cli("stats", "--admin", f"127.0.0.1:{proxy.port}")
     assert r.returncode == 3, r
     assert "not an admin plane (it is larder's data port)" in r.stderr
+
+
+# ---- larder reload, when the file names another plane than the one that runs
+
+
+def edit(proxy, old, new):
+    """Changes the file that the proxy has read."""
+    with open(proxy.conf_path, encoding="utf-8") as f:
+        text = f.read()
+    assert old in text
+    with open(proxy.conf_path, "w", encoding="utf-8") as f:
+        f.write(text.replace(old, new))
+
+
+def test_reload_to_an_address_where_nobody_listens_yet(running):
+    proxy, admin = running
+    port = free_port()
+    edit(proxy, f"127.0.0.1:{admin.port}", f"127.0.0.1:{port}")
+    r = cli("reload", "-c", proxy.conf_path)
+    assert r.returncode == 3 and r.stdout == "" and len(r.stderr.splitlines()) == 1, r
+    assert f"nothing listens on 127.0.0.1:{port}" in r.stderr
+    assert "ask the old address with --admin ADDRESS" in r.stderr and "SIGHUP" in r.stderr
+    r = cli("reload", "--admin", f"127.0.0.1:{admin.port}", env={"LARDER_TOKEN": TOKEN})
+    assert r.returncode == 0 and r.stderr == "", r  # as it was told
+    eventually(lambda: cli("reload", "-c", proxy.conf_path).returncode == 0, 15, "it has moved")
+    r = cli("reload", "--admin", f"127.0.0.1:{free_port()}")
+    assert r.returncode == 3 and "old address" not in r.stderr, r  # it was given by hand
+
+
+def test_reload_with_another_token(running):
+    proxy, _ = running
+    new = "n" * 32
+    edit(proxy, TOKEN, new)
+    r = cli("reload", "-c", proxy.conf_path)
+    assert r.returncode == 3 and r.stdout == "" and len(r.stderr.splitlines()) == 1, r
+    assert "refused the token" in r.stderr and "give the old one" in r.stderr
+    r = cli("reload", "-c", proxy.conf_path, env={"LARDER_TOKEN": TOKEN})
+    assert r.returncode == 0 and r.stderr == "", r
+    assert cli("reload", "-c", proxy.conf_path).returncode == 0
+
+
+@pytest.mark.parametrize("why", ["refused the token", "nothing listens", "not an admin plane"])
+def test_reload_says_why_it_goes_by_the_pid_file(larder, origin, why):
+    proxy, admin = start_admin(larder, "pid_file %DIR%/larder.pid\n" + CONF, origin=origin.url)
+    eventually(lambda: cli("health", "-c", proxy.conf_path).returncode == 0, 15, "it is ready")
+    origin.route("/reload", answer(404, b'{"error":"not found"}'))
+    if why == "refused the token":
+        edit(proxy, TOKEN, "n" * 32)
+    else:
+        port = origin.port if why == "not an admin plane" else free_port()
+        edit(proxy, f"admin 127.0.0.1:{admin.port}", f"admin 127.0.0.1:{port}")
+    r = cli("reload", "-c", proxy.conf_path)
+    assert why in r.stderr and len(r.stderr.splitlines()) == 1, r
+    assert f"going by the pid file {proxy.folder}/larder.pid instead" in r.stderr
+    assert r.returncode == 0 and f"process {proxy.pid}" in r.stdout
+    eventually(lambda: "reload done" in proxy.stderr() or "reload refused" in proxy.stderr(), 15)
