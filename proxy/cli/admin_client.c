@@ -274,8 +274,7 @@ int admin_client_show(const struct admin_options *o, const char *target, const c
     const struct admin_ask ask = {
         .method = "GET", .target = str_from(target), .expect = expect};
     int result = (int)admin_client_ask(c, &ask, &reply);
-    if (result == EXIT_OK ||
-        (result == EXIT_FAILED && json_get(reply.json, str_from(expect)) != NULL)) {
+    if (result == EXIT_OK || json_get(reply.json, str_from(expect)) != NULL) {
         result = show(&reply, arg);
     } else {
         fprintf(stderr, "larder: %s\n", admin_client_why(c));
