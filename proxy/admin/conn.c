@@ -137,6 +137,9 @@ void conn_answered(struct conn *c)
     c->busy = false;
     c->since = c->all->loop->now;
     if (c->last) {
+        /* evhttp closes the descriptor now, but the bufferevent lives as long as our reference,
+         * and a lingering copy would keep its number in epoll: it must not read any more. */
+        bufferevent_disable(c->bev, EV_READ | EV_WRITE);
         lingers_add(&c->all->lingers, bufferevent_getfd(c->bev));
         return;
     }
