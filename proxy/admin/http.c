@@ -241,6 +241,15 @@ static void http_forget(struct admin_call *call)
     forget_closed(call->transport);
 }
 
+/* evhttp is about to close the descriptor, perhaps because writing failed: the bufferevent,
+ * which lives as long as admin/conn's reference, must not read from the next one with its
+ * number. */
+static void on_close(struct evhttp_connection *evcon, void *arg)
+{
+    (void)arg;
+    bufferevent_disable(evhttp_connection_get_bufferevent(evcon), EV_READ | EV_WRITE);
+}
+
 /* The inlet's request for the call, or its refusal. */
 static void read_request(struct admin_call *call, struct conn *c)
 {
@@ -268,6 +277,7 @@ static void on_request(struct evhttp_request *req, void *arg)
         evhttp_send_error(req, 500, NULL); /* not one that admin/conn has shown */
         return;
     }
+    evhttp_connection_set_closecb(evhttp_request_get_connection(req), on_close, NULL);
     struct admin_call *call = call_new(h->plane);
     call->local = &h->addr;
     call->guarded = h->guarded;
