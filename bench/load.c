@@ -10,13 +10,14 @@
  *
  * Three modes: --seconds (after --warmup) measures; --count sends that many; --hold sends
  * one request on each connection, prints, keeps them idle until stdin ends, then asks once
- * more. Prints one JSON line per result; exit status 1 if there was any error. Called by
- * bench/run.
+ * more. SIGTERM ends a measure early. Prints one JSON line per result; exit status 1 if there
+ * was any error. Called by bench/run and by tests.
  */
 #include "load_args.h"
 #include "net.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,6 +61,7 @@ static uint64_t awaited;      /* of these, not yet answered */
 static uint64_t errors;       /* connections dropped */
 static char first_error[160]; /* why the first one was */
 static int epoll_fd;
+static volatile sig_atomic_t ended; /* SIGTERM has come */
 
 static uint64_t now_ns(clockid_t clock)
 {
@@ -277,7 +279,7 @@ static void turn(int wait_ms)
     struct epoll_event events[NET_EVENTS];
     int n = epoll_wait(epoll_fd, events, NET_EVENTS, wait_ms);
 
-    if (n == 0 && wait_ms == STALL_MS) {
+    if (n == 0 && wait_ms == STALL_MS && !ended) {
         errno = 0;
         net_die("no answer for %d s", STALL_MS / 1000);
     }
@@ -359,7 +361,7 @@ static void run_for(uint64_t ms)
 {
     uint64_t end = now_ns(CLOCK_MONOTONIC) + ms * 1000000u;
 
-    while (awaited > 0 && (ms == 0 || now_ns(CLOCK_MONOTONIC) < end)) {
+    while (awaited > 0 && !ended && (ms == 0 || now_ns(CLOCK_MONOTONIC) < end)) {
         turn(STALL_MS);
     }
 }
@@ -406,6 +408,12 @@ static void hold_idle(void)
     print_result(0, 0, 0);
 }
 
+static void on_term(int number)
+{
+    (void)number;
+    ended = 1;
+}
+
 int main(int argc, char **argv)
 {
     load_args_parse(&options, argc, argv);
@@ -418,6 +426,7 @@ int main(int argc, char **argv)
     if (options.hold) {
         hold_idle();
     } else {
+        signal(SIGTERM, on_term);
         measure();
     }
     return errors == 0 ? 0 : 1;
