@@ -345,8 +345,8 @@ static void uncork_now(struct stream *s)
     stream_flush(s);
     stream_arm(s);
     if (!s->write_failed && !s->broken && s->ops->written != NULL) {
-        s->ops->written(
-            s); /* without progress, too: nothing was said of it when it was queued */
+        /* Without progress, too: nothing was said of it when it was queued. */
+        s->ops->written(s);
     }
 }
 

@@ -79,11 +79,11 @@ static void drop_fetch(struct request *rq)
 enum step_result step_pass(struct request *rq)
 {
     enum framing body = rq->body_done ? FRAMING_NONE : rq->msg.framing;
-    if (rq->unsafe) {
+    if (rq->unsafe && !rq->announced) {
+        invalidate_prepare(rq);
         if (intent_begin(rq)) {
             return STEP_WAIT;
         }
-        invalidate_prepare(rq);
     }
     /* After an upgrade that was not granted the peer may have sent anything (RFC 9931). */
     rq->close = rq->close || rq->upgrade;

@@ -325,7 +325,10 @@ void explain_start(struct worker *w, const struct explain_query *q, explain_done
         explain_finish(x);
     } else if (rq->step == STEP_PASS) {
         x->end = EXPLAIN_FORWARD;
-        x->n_records = invalidate_preview(rq, &x->records);
+        if (rq->unsafe && rq->site != NULL) {
+            invalidate_prepare(rq);
+            x->n_records = invalidate_preview(rq, &x->records);
+        }
         explain_finish(x);
     } else if (q->offline) {
         x->end = EXPLAIN_LOOKUP;

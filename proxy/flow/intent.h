@@ -9,8 +9,8 @@
 
 struct request;
 
-/* Before a request that may write is forwarded. True: it waits, and runs its step again. Once
- * for each request. */
+/* Before a request that may write is forwarded, after invalidate_prepare(). True: it waits, and
+ * runs its step again. Once for each request. */
 bool intent_begin(struct request *rq);
 
 /* The write has ended, or was not even begun, and nothing is invalidated for it; idempotent. No

@@ -254,7 +254,6 @@ size_t invalidate_preview(struct request *rq, const struct record **list)
     if (!rq->unsafe || rq->site == NULL) {
         return 0;
     }
-    invalidate_prepare(rq);
     struct records *rs = collect_records(rq, 200, NULL);
     if (rs->all) {
         rs->list[0] = (struct record){.kind = RECORD_ALL};

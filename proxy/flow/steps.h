@@ -106,7 +106,8 @@ void range_pass(struct request *rq);
 void invalidate_prepare(struct request *rq);
 
 /* invalidate.c: what would be invalidated if the request were sent and answered with 200, and
- * nothing else of the answer were known; in the arena. Returns how many records. */
+ * nothing else of the answer were known; in the arena. After invalidate_prepare(). Returns how
+ * many records. */
 size_t invalidate_preview(struct request *rq, const struct record **list);
 
 /* invalidate.c: applies what a write invalidates; answer NULL: the outcome is unknown. Returns
