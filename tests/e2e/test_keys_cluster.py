@@ -3,9 +3,7 @@ the other, also when slots move or a master is away in between."""
 
 import urllib.parse
 
-import pytest
-
-from lib.cluster import Cluster
+from lib.cluster import cluster  # noqa: F401 - fixture
 from lib.explaining import ADMIN, ask
 from lib.larder import run_cli
 from lib.ports import free_port
@@ -21,13 +19,6 @@ route GET  /b/{id} { scope public; key b:{id}; ttl 300s }
 """
 SLOW = 30
 COUNT = 60
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    whole = Cluster(tmp_path_factory.mktemp("cluster"))
-    yield whole
-    whole.stop()
 
 
 def filled(larder, cluster, origin, prefix):

@@ -1,10 +1,8 @@
 """Entries in a Redis Cluster through whole proxies: found by the other node, on all masters, and
 found again after a master has died under load. Slots that move: test_redis_cluster.py."""
 
-import pytest
-
 from lib.cache import reason
-from lib.cluster import Cluster
+from lib.cluster import cluster  # noqa: F401 - fixture
 from lib.load import Load, canary, serve
 from lib.nodes import delay_until, times_up
 from lib.origin import answer
@@ -22,13 +20,6 @@ route POST /a/{n} { invalidate a:{n} }
 """
 SLOW = 30
 MASTERS = 3
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    whole = Cluster(tmp_path_factory.mktemp("cluster"))
-    yield whole
-    whole.stop()
 
 
 def at_master(cluster, *command):

@@ -8,7 +8,11 @@
     cluster.promote(owner)               # CLUSTER FAILOVER of its replica
     cluster.crash(owner)                 # kill -9; returns when its replica has taken over
     cluster.repair()                     # who was killed comes back; all is in step
+
+`cluster` is a fixture, one for all tests of a file: import it where it is used.
 """
+
+import pytest
 
 from .ports import free_port
 from .redis import RedisError, RedisServer
@@ -129,3 +133,10 @@ class Cluster:
     def stop(self):
         for s in self.servers:
             s.stop()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    whole = Cluster(tmp_path_factory.mktemp("cluster"))
+    yield whole
+    whole.stop()
